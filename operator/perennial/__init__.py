@@ -1,0 +1,1 @@
+"""Perennial: models that come back."""

@@ -1,0 +1,46 @@
+"""The baseline: how each feature and the prediction were distributed in training, in the bins that serving counts.
+
+Every binned value falls in exactly one of ``bins``. The special bins come first, then the ordered (Numeric) or named
+(Categorical) ones: a numeric feature with edges e0 < e1 < … < ek has the k regular bins [e0,e1) … [ek-1,ek], values under
+e0 count as ``__below__`` and over ek as ``__above__``; an atom (a value with much of the mass) is a bin of its own,
+[a, next float after a).
+"""
+
+from typing import Literal
+
+import msgspec
+
+MISSING = "__missing__"
+INVALID = "__invalid__"
+BELOW = "__below__"
+ABOVE = "__above__"
+OTHER = "__other__"
+
+
+class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts by bin: ``bins`` and ``counts`` have one length; ``edges`` (Numeric) has one more than the regular bins.
+
+    Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top 20
+    categories, OTHER (a known category outside the top 20). ``INVALID`` is what serving refuses: a wrong type or an
+    unknown category.
+    """
+
+    name: str
+    kind: Literal["Numeric", "Categorical"]
+    bins: tuple[str, ...]
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+
+
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``features`` over all rows of the run; ``prediction`` (probability of the positive class, Numeric, edges 0…1) and
+    ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw probability to a calibrated one
+    by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g. {"accuracy": 0.85}.
+    """
+
+    rows: int
+    features: tuple[Distribution, ...]
+    prediction: Distribution
+    predicted: Distribution
+    calibration: tuple[tuple[float, float], ...]
+    metrics: dict[str, float]

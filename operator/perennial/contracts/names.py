@@ -1,0 +1,47 @@
+"""Names that more than one process writes or reads: labels, annotations, metrics, environment, files."""
+
+GROUP = "perennial.dev"
+
+LABEL_TRAINING = f"{GROUP}/training"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_DEPLOYMENT = f"{GROUP}/deployment"
+LABEL_VERSION = f"{GROUP}/version"
+LABEL_REVISION = f"{GROUP}/revision"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_NAME = "app.kubernetes.io/name"
+MANAGED_BY = "perennial"
+
+ANNOTATION_REQUEST = f"{GROUP}/request"
+"""``<verb>/<target version>/<uuid>``: an imperative request; the handled uuid stands in the status."""
+QUARANTINE_GROUP = f"quarantine.{GROUP}"
+"""``quarantine.perennial.dev/<deployment>`` on a ModelVersion: JSON with reason and since."""
+FINALIZER = f"{GROUP}/in-use"
+
+STORE_SECRET = "perennial-store"  # noqa: S105 - the name of a Secret
+STORE_READ_SECRET = "perennial-store-read"  # noqa: S105 - the name of a Secret
+STORE_ROOT = "PERENNIAL_STORE_ROOT"
+
+PORT_SERVE = 8080
+PORT_METRICS = 9090
+
+METRIC_REQUESTS = "perennial_requests_total"
+METRIC_DURATION = "perennial_request_duration_seconds"
+METRIC_FEATURES = "perennial_feature_observations_total"
+METRIC_PREDICTION_BINS = "perennial_prediction_observations_total"
+METRIC_PREDICTED = "perennial_predictions_total"
+METRIC_CALIBRATED = "perennial_calibrated_probability_sum_total"
+METRIC_FEEDBACK = "perennial_feedback_total"
+METRIC_FEEDBACK_REJECTED = "perennial_feedback_rejected_total"
+METRIC_ROLE = "perennial_deployment_role"
+
+FILE_MODEL = "model.onnx"
+FILE_SIGNATURE = "signature.json"
+FILE_BASELINE = "baseline.json"
+FILE_RESULT = "result.json"
+FILE_REPORT = "report.html"
+FILE_SKOPS = "model.skops"
+
+
+def quarantine_annotation(deployment: str) -> str:
+    """The annotation key on a ModelVersion that keeps it out of ``deployment`` (a name in the same namespace)."""
+    return f"{QUARANTINE_GROUP}/{deployment}"

@@ -1,0 +1,89 @@
+"""What the operator asks a run to do: everything a run may depend on, so that it can be replayed."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A condition on a column of the data; ``maxMissing`` is a share in [0, 1]."""
+
+    column: str
+    min: float | None = None
+    max: float | None = None
+    maxMissing: float | None = None
+    allowed: tuple[str, ...] = ()
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The column to predict; ``above`` or ``equals`` make it binary (classes "0" and "1"), neither keeps its values."""
+
+    column: str
+    above: float | None = None
+    equals: str | None = None
+
+
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``test`` is the held-out share in (0, 1); the side of a row depends on its hash and ``seed`` alone."""
+
+    test: float
+    seed: int
+    key: tuple[str, ...] = ()
+
+
+class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Values tried for one parameter, from ``low`` to ``high``, spaced evenly on ``scale``."""
+
+    low: float
+    high: float
+    scale: Literal["Linear", "Log"] = "Linear"
+
+
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An estimator of the allow-list with fixed parameters and ranges to search."""
+
+    algorithm: Literal["LogisticRegression", "HistGradientBoosting"]
+    parameters: dict[str, float | int | str | bool] = {}
+    search: dict[str, SearchRange] = {}
+
+
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in the store: its address and the SHA-256 (hex) and size (bytes) of its content."""
+
+    uri: str
+    sha256: str
+    size: int = 0
+
+
+class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The deployed version that a challenger meets; ``test`` and ``seed`` are the split settings it was trained with."""
+
+    version: str
+    model: Artifact
+    signature: Artifact
+    split: Split
+
+
+class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run of a ModelTraining. ``output`` is the store address under which the run writes its files."""
+
+    namespace: str
+    training: str
+    run: int
+    model: str
+    task: Literal["Classification"]
+    source: str
+    target: Target
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    checks: tuple[Check, ...]
+    split: Split
+    imbalance: Literal["None", "ClassWeight"]
+    candidates: tuple[Candidate, ...]
+    metric: str
+    trials: int
+    folds: int
+    slices: tuple[str, ...]
+    seed: int
+    output: str
+    champion: Champion | None = None

@@ -1,0 +1,78 @@
+"""What a run says at its end: ``result.json`` in the store, and the outcome in the pod's termination message."""
+
+from typing import Literal
+
+import msgspec
+
+from perennial.contracts.request import Artifact
+from perennial.contracts.signature import Signature
+
+METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
+LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+
+
+class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics over the held-out rows where ``column`` has ``value``; a metric that is undefined there is left out."""
+
+    column: str
+    value: str
+    rows: int
+    metrics: dict[str, float]
+
+
+class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tuned candidate: its best parameters and cross-validated score (mean and standard deviation over folds)."""
+
+    algorithm: str
+    parameters: dict[str, float | int | str | bool | None]
+    score: float
+    deviation: float
+    trials: int
+
+
+class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The champion on the challenger's held-out rows; ``inconclusive`` says why the two cannot be compared, if so."""
+
+    version: str
+    metrics: dict[str, float]
+    rows: int
+    inconclusive: str = ""
+
+
+class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was read: SHA-256 over the content (not over names or dates), rows, held-out rows, columns."""
+
+    sha256: str
+    rows: int
+    testRows: int
+    columns: tuple[str, ...]
+    files: int
+
+
+class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``)."""
+
+    data: DataSummary
+    algorithm: str
+    parameters: dict[str, float | int | str | bool | None]
+    candidates: tuple[CandidateScore, ...]
+    metrics: dict[str, float]
+    slices: tuple[SliceMetrics, ...]
+    artifacts: dict[str, Artifact]
+    signature: Signature
+    parity: float
+    seed: int
+    packages: dict[str, str]
+    pipelineSha256: str
+    champion: ChampionMetrics | None = None
+
+
+class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The termination message (JSON, at most 4 KiB). ``message`` of a failure is for people: the last lines, redacted."""
+
+    succeeded: bool
+    result: Artifact | None = None
+    component: str = ""
+    reason: Literal["", "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"] = ""
+    message: str = ""
+

@@ -1,0 +1,46 @@
+"""A model's inputs and outputs: what a caller may send, and how it becomes the one tensor that the model takes."""
+
+from typing import Literal
+
+import msgspec
+
+MISSING_CATEGORY = -1.0
+
+
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One feature, a column of the tensor ``features`` at its place in :attr:`Signature.inputs`.
+
+    ``categories`` are the values seen in training, as text, sorted; a Categorical value enters the tensor as its index
+    there, and as -1 when missing. A Numeric value enters as itself, and as NaN when missing. ``examples`` is one value
+    for the documentation.
+    """
+
+    name: str
+    kind: Literal["Numeric", "Categorical"]
+    categories: tuple[str, ...] = ()
+    example: float | str | None = None
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Inputs in tensor order and the target's classes in the order of the model's probabilities.
+
+    ``positive`` is the index in ``classes`` whose probability is reported and binned (binary: the positive class);
+    ``threshold`` is the probability from which it is predicted.
+    """
+
+    task: Literal["Classification"]
+    inputs: tuple[Input, ...]
+    target: str
+    classes: tuple[str, ...]
+    positive: int = 1
+    threshold: float = 0.5
+
+
+def category_of(value: object) -> str:
+    """The text under which a categorical value is compared: whole floats lose their ``.0``, so 1, 1.0 and "1" agree."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text
