@@ -17,7 +17,7 @@ ABOVE = "__above__"
 OTHER = "__other__"
 
 
-class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Counts by bin: ``bins`` and ``counts`` have one length; ``edges`` (Numeric) has one more than the regular bins.
 
     Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top 20
@@ -32,7 +32,7 @@ class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edges: tuple[float, ...] = ()
 
 
-class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """``features`` over all rows of the run; ``prediction`` (probability of the positive class, Numeric, edges 0…1) and
     ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw probability to a calibrated one
     by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g. {"accuracy": 0.85}.

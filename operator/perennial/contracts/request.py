@@ -5,17 +5,17 @@ from typing import Literal
 import msgspec
 
 
-class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A condition on a column of the data; ``maxMissing`` is a share in [0, 1]."""
+class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A condition on a column of the data; ``max_missing`` is a share in [0, 1]."""
 
     column: str
     min: float | None = None
     max: float | None = None
-    maxMissing: float | None = None
+    max_missing: float | None = None
     allowed: tuple[str, ...] = ()
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The column to predict; ``above`` or ``equals`` make it binary (classes "0" and "1"), neither keeps its values."""
 
     column: str
@@ -23,7 +23,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     equals: str | None = None
 
 
-class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """``test`` is the held-out share in (0, 1); the side of a row depends on its hash and ``seed`` alone."""
 
     test: float
@@ -31,7 +31,7 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: tuple[str, ...] = ()
 
 
-class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Values tried for one parameter, from ``low`` to ``high``, spaced evenly on ``scale``."""
 
     low: float
@@ -39,7 +39,7 @@ class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: Literal["Linear", "Log"] = "Linear"
 
 
-class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """An estimator of the allow-list with fixed parameters and ranges to search."""
 
     algorithm: Literal["LogisticRegression", "HistGradientBoosting"]
@@ -47,7 +47,7 @@ class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search: dict[str, SearchRange] = {}
 
 
-class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A file in the store: its address and the SHA-256 (hex) and size (bytes) of its content."""
 
     uri: str
@@ -55,7 +55,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: int = 0
 
 
-class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The deployed version that a challenger meets; ``test`` and ``seed`` are the split settings it was trained with."""
 
     version: str
@@ -64,7 +64,7 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     split: Split
 
 
-class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files."""
 
     namespace: str

@@ -11,7 +11,7 @@ METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_au
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
-class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Metrics over the held-out rows where ``column`` has ``value``; a metric that is undefined there is left out."""
 
     column: str
@@ -20,7 +20,7 @@ class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: dict[str, float]
 
 
-class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A tuned candidate: its best parameters and cross-validated score (mean and standard deviation over folds)."""
 
     algorithm: str
@@ -30,7 +30,7 @@ class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trials: int
 
 
-class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The champion on the challenger's held-out rows; ``inconclusive`` says why the two cannot be compared, if so."""
 
     version: str
@@ -39,17 +39,17 @@ class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inconclusive: str = ""
 
 
-class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What was read: SHA-256 over the content (not over names or dates), rows, held-out rows, columns."""
 
     sha256: str
     rows: int
-    testRows: int
+    test_rows: int
     columns: tuple[str, ...]
     files: int
 
 
-class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``)."""
 
     data: DataSummary
@@ -63,11 +63,11 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parity: float
     seed: int
     packages: dict[str, str]
-    pipelineSha256: str
+    pipeline_sha256: str
     champion: ChampionMetrics | None = None
 
 
-class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The termination message (JSON, at most 4 KiB). ``message`` of a failure is for people: the last lines, redacted."""
 
     succeeded: bool

@@ -7,7 +7,7 @@ import msgspec
 MISSING_CATEGORY = -1.0
 
 
-class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One feature, a column of the tensor ``features`` at its place in :attr:`Signature.inputs`.
 
     ``categories`` are the values seen in training, as text, sorted; a Categorical value enters the tensor as its index
@@ -21,7 +21,7 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     example: float | str | None = None
 
 
-class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Inputs in tensor order and the target's classes in the order of the model's probabilities.
 
     ``positive`` is the index in ``classes`` whose probability is reported and binned (binary: the positive class);
