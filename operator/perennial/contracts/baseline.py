@@ -1,11 +1,15 @@
 """The baseline: how each feature and the prediction were distributed in training, in the bins that serving counts.
 
 Every binned value falls in exactly one of ``bins``. The special bins come first, then the ordered (Numeric) or named
-(Categorical) ones: a numeric feature with edges e0 < e1 < … < ek has the k regular bins [e0,e1) … [ek-1,ek], values under
-e0 count as ``__below__`` and over ek as ``__above__``; an atom (a value with much of the mass) is a bin of its own,
-[a, next float after a).
+(Categorical) ones: a numeric feature with edges e0 < e1 < … < ek has the k regular bins [e0,e1) … [ek-1,ek], values
+under e0 count as ``__below__`` and over ek as ``__above__``; an atom (a value with much of the mass) is a bin of its
+own, [a, next float after a). :func:`bin_index` is the definition; values are compared as float64, as they were sent,
+not as the float32 that enters the tensor.
 """
 
+import math
+from bisect import bisect_right
+from collections.abc import Container
 from typing import Literal
 
 import msgspec
@@ -16,12 +20,16 @@ BELOW = "__below__"
 ABOVE = "__above__"
 OTHER = "__other__"
 
+_INVALID_AT = 1
+_BELOW_AT = 2
+_FIRST_CATEGORY = 2
+
 
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Counts by bin: ``bins`` and ``counts`` have one length; ``edges`` (Numeric) has one more than the regular bins.
 
-    Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top 20
-    categories, OTHER (a known category outside the top 20). ``INVALID`` is what serving refuses: a wrong type or an
+    Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top
+    20 categories, OTHER (a known category outside the top 20). ``INVALID`` is what serving refuses: a wrong type or an
     unknown category.
     """
 
@@ -44,3 +52,31 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     predicted: Distribution
     calibration: tuple[tuple[float, float], ...]
     metrics: dict[str, float]
+
+
+def bin_index(distribution: Distribution, value: float | str | None, categories: Container[str] = ()) -> int:
+    """The place in ``distribution.bins`` where ``value`` counts.
+
+    Numeric: ``value`` is a number; None and NaN are missing, infinities and text invalid; without edges (no value was
+    there in training) every number is above. Categorical: ``value`` is the text from ``signature.category_of`` or None;
+    ``categories`` are all known ones (the signature's), needed only where there are more than the bins name.
+    """
+    if value is None:
+        return 0
+    if distribution.kind == "Numeric":
+        return _INVALID_AT if isinstance(value, str) else _numeric(distribution.edges, value)
+    try:
+        return distribution.bins.index(str(value), _FIRST_CATEGORY, len(distribution.bins) - 1)
+    except ValueError:
+        return len(distribution.bins) - 1 if value in categories else _INVALID_AT
+
+
+def _numeric(edges: tuple[float, ...], value: float) -> int:
+    if math.isnan(value):
+        return 0
+    if math.isinf(value):
+        return _INVALID_AT
+    place = bisect_right(edges, value)
+    if edges and value == edges[-1]:
+        place -= 1
+    return _BELOW_AT + place if edges else _BELOW_AT + 1
