@@ -27,8 +27,14 @@ def _open(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
     if parts.scheme not in _PREFIXES:
         raise ValueError(f"{uri!r}: use an s3://, gs://, az://, https:// or file:// address")
     prefix = _PREFIXES[parts.scheme]
-    config = {key.lower(): value for key, value in credentials.items() if key.startswith(prefix) and key != "AWS_ALLOW_HTTP"}
-    client = {"allow_http": credentials.get("AWS_ALLOW_HTTP", "") == "true", "timeout": "60s", "connect_timeout": "5s"}
+    config = {
+        key.lower(): value for key, value in credentials.items() if key.startswith(prefix) and key != "AWS_ALLOW_HTTP"
+    }
+    client: Any = {
+        "allow_http": credentials.get("AWS_ALLOW_HTTP", "") == "true",
+        "timeout": "60s",
+        "connect_timeout": "5s",
+    }
     retry: Any = {"max_retries": 3}
     store = from_url(f"{parts.scheme}://{parts.netloc}", config=config, client_options=client, retry_config=retry)
     return store, parts.path.lstrip("/")

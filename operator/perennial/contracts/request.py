@@ -56,7 +56,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The deployed version that a challenger meets; ``test`` and ``seed`` are the split settings it was trained with."""
+    """The deployed version that a challenger meets; ``split`` is what it was trained with."""
 
     version: str
     model: Artifact

@@ -7,7 +7,17 @@ import msgspec
 from perennial.contracts.request import Artifact
 from perennial.contracts.signature import Signature
 
-METRICS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+)
 LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
 
 
@@ -68,11 +78,12 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
 
 class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The termination message (JSON, at most 4 KiB). ``message`` of a failure is for people: the last lines, redacted."""
+    """The termination message (JSON, at most 4 KiB). ``message`` is for people: a failure's last lines, redacted."""
 
     succeeded: bool
     result: Artifact | None = None
     component: str = ""
-    reason: Literal["", "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"] = ""
+    reason: Literal[
+        "", "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
+    ] = ""
     message: str = ""
-

@@ -23,7 +23,7 @@ class TokenError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a token says: ``deployment`` ("namespace/name"), ``version``, the ``predicted`` label, ``expires`` in Unix s."""
+    """What a token says: ``deployment`` is "namespace/name", ``predicted`` the label, ``expires`` in Unix s."""
 
     deployment: str
     version: str

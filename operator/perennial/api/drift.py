@@ -1,0 +1,160 @@
+"""DriftMonitor: watches one ModelDeployment from counters alone, and has it retrained or rolled back."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from perennial.api.common import Column, Condition, Duration, Model, Name, Object, Status, Time, rules
+
+
+class Window(Model):
+    """The stretch of time that is judged, cut into chunks that align to the clock."""
+
+    length: Duration = "24h"
+    chunks: int = Field(
+        default=24, ge=2, le=200, description="Parts of the window; they show how much the data varies by itself."
+    )
+
+
+class Inputs(Model):
+    """How the features are judged."""
+
+    alpha: float = Field(
+        default=0.01, gt=0, lt=0.5, description="False discovery rate over all features (Benjamini-Hochberg)."
+    )
+    tolerance: float = Field(
+        default=0.02, ge=0, le=10, description="Smallest population stability index, bias removed, that matters."
+    )
+    exclude: list[Column] = Field(default=[], max_length=200, description="Features that are not judged.")
+
+
+class Performance(Model):
+    """How labelled feedback is judged against the version's held-out figure."""
+
+    metric: Literal["accuracy"] = "accuracy"
+    max_drop: float = Field(default=0.05, gt=0, le=1, description="Largest drop that is let pass, absolute.")
+    source: Literal["Labels"] = "Labels"
+    min_labels: int = Field(default=50, ge=10, description="Fewer labels in a window are no ground for a verdict.")
+
+
+class RetrainBudget(Model):
+    """So many retrains in so many days, then a person is asked."""
+
+    max: int = Field(default=3, ge=0, le=100)
+    days: int = Field(default=7, ge=1, le=365)
+
+
+class Policy(Model):
+    """What is done about a verdict. Nothing is rolled back for input drift alone: another version has seen no more of the new world."""
+
+    on_input_drift: Literal["Retrain", "Alert"] = "Alert"
+    on_performance_loss: Literal["Rollback", "Retrain", "RollbackAndRetrain", "Alert"] = "Alert"
+    consecutive: int = Field(
+        default=2, ge=1, le=20, description="So many windows in a row, without overlap, must agree."
+    )
+    cooldown: Duration = Field(default="6h", description="Time after an action in which none is taken.")
+    retrain_budget: RetrainBudget = RetrainBudget()
+
+
+class MonitorSpec(Model):
+    """What is watched, how it is judged, what is done."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            (
+                "has(self.training) || !(self.policy.onInputDrift == 'Retrain' || self.policy.onPerformanceLoss in ['Retrain', 'RollbackAndRetrain'])",
+                "name the training that a Retrain policy retrains",
+            ),
+        )
+    }
+    deployment: Name = Field(
+        description="The ModelDeployment that is watched.",
+        json_schema_extra=rules(("self == oldSelf", "deployment cannot be changed: make another DriftMonitor")),
+    )
+    training: Name | None = Field(default=None, description="The ModelTraining that retrains.")
+    window: Window = Window()
+    scrape_interval: Duration = Field(
+        default="15s", description="Prometheus' scrape interval for the predictors; a chunk needs 20 of them."
+    )
+    inputs: Inputs = Inputs()
+    performance: Performance | None = None
+    policy: Policy = Policy()
+
+
+Verdict = Literal["Healthy", "Drifting", "PerformanceLoss", "InsufficientData", "NoMetrics"]
+
+
+class FeatureEvidence(Status):
+    """A feature's test: the p-value, the adjusted one, the population stability index, bias removed, and its threshold."""
+
+    feature: str = Field(max_length=128)
+    psi: float
+    threshold: float
+    p_value: float
+    drifting: bool
+    top_bin: str = Field(default="", max_length=128, description="The bin whose share changed most, with both shares.")
+
+
+class PerformanceEvidence(Status):
+    """The labelled figure of the window against the held-out one."""
+
+    metric: str
+    reference: float
+    value: float | None = None
+    low: float | None = Field(default=None, description="Bounds of the 95 % confidence interval.")
+    high: float | None = None
+    labels: int = 0
+    loss: bool = False
+
+
+class Action(Status):
+    """What the monitor asked for; the controllers that it concerns acknowledge by id in their own status."""
+
+    id: str = Field(max_length=128)
+    kind: Literal["Retrain", "Rollback"]
+    version: str = Field(max_length=63, description="The version that was serving when it was asked.")
+    digest: str = Field(default="", max_length=64, description="That version's model digest.")
+    since: Time
+    reason: str = Field(default="", max_length=512)
+
+
+class MonitorStatus(Status):
+    """The verdict and its evidence."""
+
+    observed_generation: int | None = None
+    conditions: list[Condition] = Field(default=[], max_length=16)
+    verdict: Verdict | None = None
+    since: Time | None = None
+    version: str = Field(default="", max_length=63, description="The version that the verdict is about.")
+    window_end: Time | None = Field(default=None, description="End of the last window that was judged.")
+    observations: int = Field(default=0, description="Predictions in the window.")
+    consecutive: int = Field(default=0, description="Windows in a row, without overlap, with this verdict.")
+    counted_until: Time | None = Field(default=None, description="End of the last window that consecutive counts.")
+    worst: str = Field(default="", max_length=256, description="The features that changed most.")
+    features: list[FeatureEvidence] = Field(default=[], max_length=10)
+    performance: PerformanceEvidence | None = None
+    actions: list[Action] = Field(default=[], max_length=20, description="Newest first.")
+    last_action: str = Field(default="", max_length=128)
+
+
+class DriftMonitor(Object):
+    """A DriftMonitor as the API server holds it."""
+
+    KIND: ClassVar[str] = "DriftMonitor"
+    PLURAL: ClassVar[str] = "driftmonitors"
+    SHORT: ClassVar[str] = "dm"
+    DOC: ClassVar[str] = (
+        "Watches a ModelDeployment: tells drift from noise, and has the model retrained or rolled back."
+    )
+    COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Verdict", "string", ".status.verdict"),
+        ("Since", "date", ".status.since"),
+        ("Version", "string", ".status.version"),
+        ("Worst", "string", ".status.worst"),
+        ("N", "integer", ".status.observations"),
+        ("Last-Action", "string", ".status.lastAction"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    )
+
+    spec: MonitorSpec
+    status: MonitorStatus = MonitorStatus()

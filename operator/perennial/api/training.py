@@ -1,0 +1,286 @@
+"""ModelTraining: the definition of how a model comes to be; each run is a recorded event of it."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from perennial.api.common import Column, Condition, Duration, Model, ModelName, Object, Quantity, Status, Time, rules
+
+Metric = Literal[
+    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier"
+]
+Scalar = Annotated[float | int | str | bool, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class Source(Model):
+    """Where the rows are."""
+
+    uri: str = Field(
+        min_length=8,
+        max_length=1024,
+        pattern=r"^(s3|gs|az|https?|file)://.+",
+        description="Address of the data; the last part may hold * and ?. Read with the namespace's Secret perennial-store.",
+    )
+    format: Literal["CSV"] = Field(default="CSV", description="How the files are written: CSV with a header line.")
+
+
+class Positive(Model):
+    """Which values of the target count as the positive class, 1."""
+
+    model_config = {"json_schema_extra": rules(("has(self.above) != has(self.equals)", "give one of above and equals"))}
+    above: float | None = Field(default=None, description="Positive where the value is greater than this.")
+    equals: str | None = Field(default=None, max_length=128, description="Positive where the value is this text.")
+
+
+class TargetColumn(Model):
+    """What is to be predicted."""
+
+    column: Column = Field(description="The column that holds the truth.")
+    positive: Positive | None = Field(
+        default=None, description="Makes the target binary; without it each value is a class."
+    )
+
+
+class DataCheck(Model):
+    """A condition that the data must hold before anything is trained on it."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            (
+                "has(self.min) || has(self.max) || has(self.maxMissing) || has(self.allowed)",
+                "give at least one of min, max, maxMissing, allowed",
+            ),
+            ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
+        )
+    }
+    column: Column
+    min: float | None = Field(default=None, description="No value may be smaller.")
+    max: float | None = Field(default=None, description="No value may be greater.")
+    max_missing: float | None = Field(default=None, ge=0, le=1, description="Largest share of missing values, 0 to 1.")
+    allowed: list[Annotated[str, Field(max_length=128)]] | None = Field(
+        default=None, max_length=100, description="The only values there may be."
+    )
+
+
+class SplitSpec(Model):
+    """How rows are held out: by a hash of the key columns (or the row) and the seed, so that a row once held out stays so."""
+
+    test: float = Field(default=0.25, gt=0, lt=1, description="Share of rows held out.")
+    seed: int = Field(
+        default=7,
+        ge=0,
+        description="Changes which rows are held out; changing it makes champion comparisons inconclusive.",
+    )
+    key: list[Column] = Field(
+        default=[], max_length=16, description="Columns that identify a row; the whole row where empty."
+    )
+
+
+class DataSpec(Model):
+    """The rows, what is predicted, what must hold of them, and how they are split."""
+
+    source: Source
+    target: TargetColumn
+    checks: list[DataCheck] = Field(default=[], max_length=200)
+    split: SplitSpec = SplitSpec()
+
+
+class FeaturesSpec(Model):
+    """The columns the model sees."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            ("size(self.numeric) + size(self.categorical) > 0", "name at least one feature in numeric or categorical"),
+            ("self.numeric.all(f, !(f in self.categorical))", "a feature is numeric or categorical, not both"),
+        )
+    }
+    numeric: list[Column] = Field(
+        default=[],
+        max_length=200,
+        description="Columns read as numbers.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    categorical: list[Column] = Field(
+        default=[],
+        max_length=200,
+        description="Columns read as categories.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
+class SearchRangeSpec(Model):
+    """Values tried for a parameter."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            ("self.low < self.high", "low must be under high"),
+            ("self.scale != 'Log' || self.low > 0.0", "a Log scale needs low above 0"),
+        )
+    }
+    low: float
+    high: float
+    scale: Literal["Linear", "Log"] = Field(description="Even steps (Linear) or even ratios (Log).")
+
+
+class CandidateSpec(Model):
+    """An estimator to be tried."""
+
+    algorithm: Literal["LogisticRegression", "HistGradientBoosting"]
+    parameters: dict[str, Scalar] = Field(
+        default={}, max_length=20, description="Fixed parameters by the names that scikit-learn gives them."
+    )
+    search: dict[str, SearchRangeSpec] = Field(
+        default={}, max_length=20, description="Parameters to be searched, with their ranges."
+    )
+
+
+class Tuning(Model):
+    """How candidates are compared: cross-validation on the training rows."""
+
+    metric: Metric = "roc_auc"
+    trials: int = Field(default=20, ge=1, le=1000, description="Trials over all candidates together.")
+    folds: int = Field(default=5, ge=2, le=20)
+
+
+class Gate(Model):
+    """A bound that a version must hold on the held-out rows."""
+
+    model_config = {"json_schema_extra": rules(("has(self.min) || has(self.max)", "give min or max"))}
+    metric: Metric
+    min: float | None = None
+    max: float | None = None
+    by: Column | None = Field(
+        default=None, description="Hold it for every value of this column that has at least minRows rows."
+    )
+    min_rows: int | None = Field(
+        default=None, ge=1, description="Slices with fewer held-out rows are not judged; 20 where unset."
+    )
+
+
+class ChampionGate(Model):
+    """The challenger meets the deployed version on the same held-out rows."""
+
+    metric: Metric = "roc_auc"
+    min_improvement: float = Field(
+        default=0.0, description="By how much the challenger must be better; negative lets a little loss pass."
+    )
+
+
+class Evaluation(Model):
+    """What a version must show before it is registered as fit to serve."""
+
+    gates: list[Gate] = Field(default=[], max_length=50)
+    champion: ChampionGate | None = None
+
+
+class Resources(Model):
+    """Compute of one pod; requests and limits are the same."""
+
+    cpu: Quantity = "1"
+    memory: Quantity = "1Gi"
+
+
+class Engine(Model):
+    """Where runs run."""
+
+    type: Literal["Embedded"] = Field(default="Embedded", description="Embedded: one Job a run, in this namespace.")
+    resources: Resources = Resources()
+    deadline: Duration = Field(default="1h", description="A run that takes longer is ended and failed.")
+
+
+class TrainingSpec(Model):
+    """How a model comes to be."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            (
+                "!(self.data.target.column in self.features.numeric) && !(self.data.target.column in self.features.categorical)",
+                "the target column must not be a feature",
+            ),
+        )
+    }
+    model: ModelName = Field(
+        description="Name of the model; versions are <model>-v1, -v2, …",
+        json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelTraining")),
+    )
+    task: Literal["Classification"] = "Classification"
+    data: DataSpec
+    features: FeaturesSpec
+    imbalance: Literal["None", "ClassWeight"] = Field(default="None", description="ClassWeight weighs rare classes up.")
+    candidates: list[CandidateSpec] = Field(min_length=1, max_length=10)
+    tuning: Tuning = Tuning()
+    evaluation: Evaluation = Evaluation()
+    approval: Literal["Automatic", "Manual"] = Field(
+        default="Automatic", description="Manual: a version waits for spec.approval: Approved."
+    )
+    engine: Engine = Engine()
+
+
+class Trigger(Status):
+    """Why a run was started: ``Spec`` (new or changed), ``Drift`` (a DriftMonitor's action) or ``Request`` (the annotation)."""
+
+    type: Literal["Spec", "Drift", "Request"]
+    id: str = Field(default="", max_length=128, description="Spec hash, action id or request id.")
+    by: str = Field(default="", max_length=256, description="Who asked, such as DriftMonitor/heart-disease.")
+
+
+class Run(Status):
+    """One run of the training."""
+
+    number: int
+    trigger: Trigger
+    phase: Literal["Running", "Succeeded", "Failed"]
+    job: str = Field(max_length=63)
+    started_at: Time
+    finished_at: Time | None = None
+    version: str = Field(default="", max_length=63, description="The ModelVersion it made.")
+    result: dict[str, Any] | None = Field(
+        default=None,
+        description="uri and sha256 of its result.json.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    reserved: int | None = Field(default=None, description="Number reserved for its version.")
+    outcome: str = Field(
+        default="", max_length=64, description="Reason in one word: Registered, GateFailed, DataRejected, …"
+    )
+    message: str = Field(default="", max_length=4096)
+    score: str = Field(default="", max_length=64)
+
+
+class TrainingStatus(Status):
+    """What the operator knows of the training."""
+
+    observed_generation: int | None = None
+    conditions: list[Condition] = Field(default=[], max_length=16)
+    phase: str = Field(default="", max_length=32)
+    spec_hash: str = Field(default="", max_length=64, description="Of the spec that the last Spec run was started for.")
+    run_counter: int = 0
+    version_counter: int = 0
+    runs: list[Run] = Field(default=[], max_length=10, description="The last runs, newest first.")
+    latest_version: str = Field(default="", max_length=63)
+    latest_score: str = Field(default="", max_length=64)
+    handled_request: str = Field(default="", max_length=128)
+    handled_actions: list[Annotated[str, Field(max_length=128)]] = Field(default=[], max_length=50)
+
+
+class ModelTraining(Object):
+    """A ModelTraining as the API server holds it."""
+
+    KIND: ClassVar[str] = "ModelTraining"
+    PLURAL: ClassVar[str] = "modeltrainings"
+    SHORT: ClassVar[str] = "mt"
+    DOC: ClassVar[str] = (
+        "How a model comes to be: data, checks, features, candidates, evaluation and gates. Each run makes a ModelVersion."
+    )
+    COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Model", "string", ".spec.model"),
+        ("Phase", "string", ".status.phase"),
+        ("Runs", "integer", ".status.runCounter"),
+        ("Latest", "string", ".status.latestVersion"),
+        ("Score", "string", ".status.latestScore"),
+        ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    )
+
+    spec: TrainingSpec
+    status: TrainingStatus = TrainingStatus()

@@ -1,0 +1,94 @@
+"""What a decision asks to be done, as plain data: the loop does it in order, then writes the status once.
+
+Every step may be repeated: the process can end after any of them, and the next decision, made from what is then there,
+asks for the rest. So nothing here says "create and remember": names are deterministic, and a number is reserved in the
+status (a plan of its own) before anything is made with it.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from perennial.api.common import Status
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of a child under our field manager, conflicts forced."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Create:
+    """Create once; that it exists already is success. For what is written once and never again."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CreateKey:
+    """Create once a Secret ``manifest`` whose entry ``entry`` is 32 random bytes; that it exists already is success."""
+
+    manifest: dict[str, Any]
+    entry: str
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete in the background; that it is gone already is success."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """Set (or, with None, remove) annotations on an object that somebody else may own, by merge patch."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    annotations: dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class SetFinalizers:
+    """The finalizers of the reconciled object, written with its resourceVersion."""
+
+    finalizers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Kubernetes Event about the reconciled object; the same one twice is counted once."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+Step = Apply | Create | CreateKey | Delete | Annotate | SetFinalizers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``steps`` in order, then ``events``, then ``status`` (None: leave it), then again after ``requeue`` seconds.
+
+    A plan whose status changed is followed by another decision at once; ``requeue`` is for time alone.
+    """
+
+    status: Status | None = None
+    steps: tuple[Step, ...] = ()
+    events: tuple[Event, ...] = ()
+    requeue: float | None = None
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """Labels for the operator's own metrics, such as {"rollout": "Promoted"}."""
+
+
+def short_hash(*parts: str, length: int = 8) -> str:
+    """Hex digits that name a child for ever: a hash of its owner's UID and what makes it differ."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:length]

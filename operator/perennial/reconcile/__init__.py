@@ -1,0 +1,1 @@
+"""The loop: a queue of keys; for each, gather → decide → apply."""
