@@ -1,0 +1,90 @@
+# Perennial: `make demo` shows the whole loop, `make test` runs every test. Both set up all that they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+PY := .venvs/operator/bin
+# xdist workers for unit and API tests
+JOBS ?= 2
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: demo
+demo: cluster images env-operator env-components ## The whole loop on a real cluster and real patients, about 10 minutes
+	@eval "$$(hack/cluster/env)"
+	exec $(PY)/python -m hack.demo
+
+.PHONY: test test-unit test-api test-e2e test-cluster
+test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
+	@echo "all tests passed"
+
+test-unit: env-operator env-components env-serving ## Pure decisions, components and predictor
+	@$(PY)/pytest -n $(JOBS) -q tests/unit --ignore tests/unit/components --ignore tests/unit/serving
+	.venvs/serving/bin/pytest -q tests/unit/serving
+	.venvs/components/bin/pytest -n $(JOBS) -q tests/unit/components
+
+test-api: env-operator programs ## Controllers against a real API server, no kubelet
+	@eval "$$(hack/cluster/env)"
+	$(PY)/pytest -n $(JOBS) -q tests/api
+
+test-e2e: cluster images env-operator env-components ## The line through, on the node; and once more with the operator killed again and again
+	@eval "$$(hack/cluster/env)"
+	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e
+
+test-cluster: ## The node's own life: up, killed half-way, up again, down leaves nothing (takes the node down)
+	@hack/venv operator
+	$(PY)/pytest -q tests/cluster
+
+.PHONY: cluster cluster-down images programs system-packages
+system-packages:
+	@hack/system-packages
+
+programs: system-packages
+	@hack/cluster/build
+
+cluster: programs ## A real cluster: kind where Docker runs, otherwise a bare node in a namespace of its own
+	@hack/cluster/up
+
+cluster-down: ## Ends the cluster and leaves nothing behind
+	@hack/cluster/down
+
+images: system-packages ## Builds the operator, components and serving images and loads them
+	@hack/images
+
+.PHONY: env-operator env-components env-serving
+env-operator env-components env-serving: env-%: system-packages
+	@hack/venv $*
+
+.PHONY: crds generated lint format lock clean
+crds: env-operator env-components ## Writes the generated files: CRDs, their reference, the compiled pipeline
+	@$(PY)/python -m perennial.api.crdgen
+	.venvs/components/bin/python -m perennial_components.pipelines.compile
+
+generated: env-operator env-components ## Fails where a generated file is not current
+	@$(PY)/python -m perennial.api.crdgen --check
+	.venvs/components/bin/python -m perennial_components.pipelines.compile --check
+
+lint: env-operator env-components env-serving ## ruff, mypy --strict, import-linter
+	@$(PY)/ruff check
+	$(PY)/ruff format --check
+	$(PY)/mypy operator hack/demo
+	.venvs/components/bin/mypy components
+	.venvs/serving/bin/mypy serving
+	PYTHONPATH=operator:components:serving $(PY)/lint-imports
+
+format: env-operator ## Formats the code
+	@$(PY)/ruff check --fix-only
+	$(PY)/ruff format
+
+lock: ## Locks the environments anew (requirements/*.txt)
+	@hack/lock
+
+bench-%: ## bench-serving, bench-drift, bench-operator: tables, and figures in benchmarks/results/
+	@case $* in serving) env=serving ;; *) env=operator ;; esac
+	hack/venv $$env
+	.venvs/$$env/bin/python -m benchmarks.$*
+
+clean: ## Removes environments and build output (the cluster and its cache stay)
+	@rm -rf .venvs build .mypy_cache .ruff_cache .pytest_cache .hypothesis
