@@ -231,6 +231,8 @@ class Run(Status):
     trigger: Trigger
     phase: Literal["Running", "Succeeded", "Failed"]
     job: str = Field(max_length=63)
+    image: str = Field(default="", max_length=512, description="Image that the run runs in.")
+    launched: bool = Field(default=False, description="Whether its Job was made; a Job that is missing then is lost.")
     started_at: Time
     finished_at: Time | None = None
     version: str = Field(default="", max_length=63, description="The ModelVersion it made.")
