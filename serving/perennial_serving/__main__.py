@@ -1,0 +1,62 @@
+"""``python -m perennial_serving``: verify the files, load the model, serve."""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+
+import uvloop
+
+from perennial_serving.app import Predictor
+from perennial_serving.artifacts import ArtifactError, leave_message, verify
+from perennial_serving.counters import MAX_SERIES, Counters
+from perennial_serving.feedback import Feedback, KeyRing
+from perennial_serving.logs import configure
+from perennial_serving.model import ModelError, load
+from perennial_serving.server import serve
+from perennial_serving.settings import TERMINATION_LOG, Settings, SettingsError, load_settings
+from perennial_serving.state import State
+
+_logger = logging.getLogger("perennial_serving")
+
+
+def build(settings: Settings) -> tuple[Predictor, Counters, State]:
+    """The application over the verified model. Raises ArtifactError or ModelError."""
+    model = load(verify(settings))
+    counters, state = Counters(model, settings.deployment, settings.version), State()
+    feedback = Feedback(
+        keys=KeyRing(settings.feedback_keys),
+        counters=counters,
+        signature=model.signature,
+        deployment=settings.deployment,
+        version=settings.version,
+        lifetime=settings.feedback_ttl_seconds,
+    )
+    app = Predictor(settings=settings, model=model, counters=counters, feedback=feedback, state=state)
+    return app, counters, state
+
+
+def main() -> int:
+    """Exit code 0 after a drain, 1 when the model cannot be served; the reason is the termination message."""
+    configure()
+    try:
+        settings = load_settings(os.environ)
+        app, counters, state = build(settings)
+    except (ArtifactError, ModelError, SettingsError) as error:
+        leave_message(os.environ.get("PERENNIAL_TERMINATION_LOG", TERMINATION_LOG), str(error))
+        _logger.error("%s", error)  # noqa: TRY400 - the message is written for people; a trace adds nothing
+        return 1
+    if counters.series > MAX_SERIES:
+        _logger.warning("%d series, more than %d: count fewer features or classes", counters.series, MAX_SERIES)
+    _logger.info("serving %s, version %s, on port %d", settings.model, settings.version, settings.port)
+    # What was loaded stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, app, counters, state))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Logs as one JSON object a line. Nothing that a caller sent is ever in them."""
+
+import logging
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def configure() -> None:
+    """Logs to standard error: ours from info on, the libraries' from warning on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("perennial_serving").setLevel(logging.INFO)

@@ -1,0 +1,66 @@
+"""The Open Inference Protocol's bodies (v2, REST), and our own for feedback."""
+
+from typing import Any
+
+import msgspec
+
+
+class InputTensor(msgspec.Struct):
+    """``data`` is flat or nested; ``shape`` says how it is to be read."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class RequestedOutput(msgspec.Struct):
+    name: str
+
+
+class InferRequest(msgspec.Struct):
+    inputs: list[InputTensor]
+    id: str | None = None
+    outputs: list[RequestedOutput] | None = None
+
+
+class OutputTensor(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class InferResponse(msgspec.Struct, omit_defaults=True):
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    id: str | None = None
+
+
+class FeedbackItem(msgspec.Struct):
+    """``actual`` is compared as text (see ``category_of``): 1, 1.0, true and "1" are one class."""
+
+    token: str
+    actual: str | float | int | bool
+
+
+class FeedbackRequest(msgspec.Struct):
+    feedback: list[FeedbackItem]
+
+
+class Refusal(msgspec.Struct):
+    """``index`` is the item's place in the request."""
+
+    index: int
+    reason: str
+
+
+class FeedbackResponse(msgspec.Struct, omit_defaults=True):
+    accepted: int
+    rejected: int
+    reasons: list[Refusal] = []
+
+
+class Failure(msgspec.Struct):
+    error: str

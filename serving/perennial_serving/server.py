@@ -1,0 +1,129 @@
+"""Two ports in one event loop, connections that do not grow old, and an end that loses no request."""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from perennial_serving.counters import Counters
+from perennial_serving.settings import Settings
+from perennial_serving.state import State
+
+_IDLE_SECONDS = 10
+_GRACE_SECONDS = 10
+_JITTER = 0.2
+_SCRAPE_HEADER = "x-prometheus-scrape-timeout-seconds"
+"""Sent by Prometheus and what speaks its protocol, by no person with curl."""
+_logger = logging.getLogger(__name__)
+
+
+def _protocol(max_age: float) -> type[HttpToolsProtocol]:
+    """uvicorn's HTTP protocol, noting when a request began and when its connection (s) is to be renewed."""
+
+    class RenewedConnection(HttpToolsProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if max_age > 0:
+                # Jitter, or the connections of a burst would all be renewed at one moment.
+                age = max_age * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
+                self.app_state = {**self.app_state, "closes_at": perf_counter() + age}
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self.scope["state"]["began"] = perf_counter()
+
+    return RenewedConnection
+
+
+class _QuietServer(Server):
+    """uvicorn's server without its signal handlers: two servers share this process, and one place ends both."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: Any, settings: Settings, port: int, protocol: type[HttpToolsProtocol]) -> Server:
+    config = Config(
+        app,
+        host=settings.host,
+        port=port,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return _QuietServer(config)
+
+
+def metrics_app(counters: Counters, state: State) -> Starlette:
+    """Port 9090: /metrics, /healthz (the loop answers), /readyz (200, or 503 from the first moment of leaving)."""
+
+    async def metrics(request: Request) -> Response:
+        text = counters.render(scraper=_SCRAPE_HEADER in request.headers)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(_: Request) -> Response:
+        return PlainTextResponse("ready") if state.ready else PlainTextResponse("draining", 503)
+
+    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+
+
+async def serve(settings: Settings, app: Any, counters: Counters, state: State) -> None:
+    """Serves until SIGTERM or SIGINT, then drains: not ready at once, still answering for ``drain_seconds`` (endpoints
+    take a moment to leave every node, and Prometheus may come for the last counts), then what was begun is finished.
+
+    The metrics port stays until the end. A second signal cuts the wait short.
+    """
+    serving = _server(app, settings, settings.port, _protocol(settings.connection_max_age))
+    metrics = _server(metrics_app(counters, state), settings, settings.metrics_port, HttpToolsProtocol)
+    state.waiting = serving.server_state.tasks.__len__
+    leaving, hurried = asyncio.Event(), asyncio.Event()
+    _on_signals(lambda: (hurried if leaving.is_set() else leaving).set())
+
+    running = asyncio.create_task(serving.serve())
+    watching = asyncio.create_task(metrics.serve())
+    ended = await _first(running, watching, asyncio.create_task(leaving.wait()))
+    if running in ended or watching in ended:
+        raise RuntimeError("a port could not be served")
+    state.ready = False
+    _logger.info("leaving: answering for %g s more", settings.drain_seconds)
+    try:
+        await asyncio.wait_for(hurried.wait(), settings.drain_seconds)
+    except TimeoutError:
+        pass
+    serving.should_exit = True
+    await running
+    metrics.should_exit = True
+    await watching
+
+
+async def _first(*tasks: "asyncio.Task[Any]") -> "set[asyncio.Task[Any]]":
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    return done
+
+
+def _on_signals(handle: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, handle)
