@@ -1,0 +1,69 @@
+"""The cluster's certificates and kubeconfigs, made once by openssl."""
+
+import base64
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+DAYS = "365"
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def _certificate(folder: Path, name: str, subject: str, names: str) -> None:
+    _openssl(folder, "req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
+    (folder / f"{name}.ext").write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
+    signing = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", DAYS, "-extfile", f"{name}.ext")
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", *signing)
+
+
+def create(target: Path, *, node: str, node_ip: str, service_ip: str) -> None:
+    """Makes the authority and all certificates, and puts the folder in place as a whole: a kill leaves no half of it."""
+    if target.exists():
+        return
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700, parents=True)
+    _openssl(part, "req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", "/CN=perennial-node-ca")
+    server = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1"
+    _certificate(part, "apiserver", "/CN=kube-apiserver", f"{server},IP:{service_ip},IP:{node_ip}")
+    _certificate(part, "kubelet", f"/O=system:nodes/CN=system:node:{node}", f"DNS:{node},IP:{node_ip}")
+    _certificate(part, "apiserver-kubelet", "/O=system:masters/CN=kube-apiserver-kubelet-client", "DNS:apiserver-kubelet")
+    _certificate(part, "admin", "/O=system:masters/CN=admin", "DNS:admin")
+    for client in ("kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns"):
+        _certificate(part, client, f"/CN=system:{client}", f"DNS:{client}")
+    _openssl(part, "genrsa", "-out", "sa.key", "2048")
+    _openssl(part, "rsa", "-in", "sa.key", "-pubout", "-out", "sa.pub")
+    part.rename(target)
+
+
+def kubeconfig(pki: Path, user: str, server: str) -> str:
+    """A kubeconfig (JSON is YAML) with the user's certificate in it."""
+
+    def embedded(name: str) -> str:
+        return base64.b64encode((pki / name).read_bytes()).decode()
+
+    name = "perennial"
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": embedded("ca.crt")}}],
+            "users": [
+                {
+                    "name": user,
+                    "user": {
+                        "client-certificate-data": embedded(f"{user}.crt"),
+                        "client-key-data": embedded(f"{user}.key"),
+                    },
+                }
+            ],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+            "current-context": name,
+        },
+        indent=1,
+    )

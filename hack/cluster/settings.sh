@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# Where the development cluster lives and listens. Sourced by the scripts beside it; each value can be set in the environment.
+: "${PERENNIAL_CACHE:=${XDG_CACHE_HOME:-$HOME/.cache}/perennial}"
+# Short: unix sockets below it may have 107 characters.
+: "${PERENNIAL_STATE:=/var/lib/perennial-node}"
+: "${PERENNIAL_KUBECONFIG:=$PERENNIAL_CACHE/kubeconfig}"
+: "${PERENNIAL_API_PORT:=16443}"
+: "${PERENNIAL_PROMETHEUS_PORT:=19090}"
+: "${PERENNIAL_S3_PORT:=17070}"
+# A production Prometheus scrapes every 15 s to 60 s; demo and tests have windows of seconds.
+: "${PERENNIAL_SCRAPE_INTERVAL:=1s}"
+: "${PERENNIAL_KIND_NAME:=perennial}"
+export PERENNIAL_CACHE PERENNIAL_STATE PERENNIAL_KUBECONFIG PERENNIAL_API_PORT PERENNIAL_PROMETHEUS_PORT \
+  PERENNIAL_S3_PORT PERENNIAL_SCRAPE_INTERVAL PERENNIAL_KIND_NAME
+
+say() { printf '· %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# Seconds since the script began, for progress lines.
+elapsed() { printf '%d s' "$((SECONDS))"; }
+
+docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+
+# The folder of a module's programs; `hack/cluster/build` fills it. The key changes with whatever the programs are made of.
+bin_dir() { # MODULE
+  local module=$PERENNIAL_HACK/cluster/modules/$1
+  printf '%s/bin/%s-%s' "$PERENNIAL_CACHE" "$1" \
+    "$(cat "$module"/go.mod "$module"/go.sum "$module"/*.go "$module"/*.c 2>/dev/null | sha256sum | cut -c1-12)"
+}
+
+export_bin_dirs() {
+  PERENNIAL_NODE_BIN=$(bin_dir node)
+  PERENNIAL_COREDNS_BIN=$(bin_dir coredns)
+  PERENNIAL_PAUSE_BIN=$(bin_dir pause)
+  export PERENNIAL_NODE_BIN PERENNIAL_COREDNS_BIN PERENNIAL_PAUSE_BIN
+  PATH=$PERENNIAL_NODE_BIN:$PATH
+}
+
+kubectl() { command kubectl --kubeconfig "$PERENNIAL_KUBECONFIG" "$@"; }
+
+# The programs that `make cluster` builds: kind and its node where Docker answers, the bare node otherwise. The node's
+# programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests.
+modules_wanted() {
+  local modules=(pause versitygw coredns)
+  if ! PATH=${PATH#"$(bin_dir helm):"} command -v helm >/dev/null; then modules+=(helm); fi
+  if docker_answers && ! command -v kind >/dev/null; then modules+=(kind); fi
+  echo "${modules[@]}" node
+}
+
+in_kind() { kind get clusters 2>/dev/null | grep -Fxq "$PERENNIAL_KIND_NAME"; }
