@@ -41,7 +41,9 @@ _logger = logging.getLogger(__name__)
 class Predictor:
     """The ASGI application of port 8080."""
 
-    def __init__(self, *, settings: Settings, model: Model, counters: Counters, feedback: Feedback, state: State) -> None:
+    def __init__(
+        self, *, settings: Settings, model: Model, counters: Counters, feedback: Feedback, state: State
+    ) -> None:
         self._model, self._counters, self._feedback, self._state = model, counters, feedback, state
         self._settings = settings
         base = f"/v2/models/{settings.model}"
@@ -162,10 +164,10 @@ class Predictor:
 
     def _require(self, request: Request) -> None:
         """Raises 404 for another model or version than the one that is served."""
-        model, version = request.path_params["model"], request.path_params.get("version", self._settings.version)
-        if model != self._settings.model or version != self._settings.version:
-            served = f"{self._settings.model}, version {self._settings.version}"
-            raise HTTPException(404, f"model {model}, version {version}, is not served here; this is {served}")
+        asked = (request.path_params["model"], request.path_params.get("version", self._settings.version))
+        served = (self._settings.model, self._settings.version)
+        if asked != served:
+            raise HTTPException(404, "this is model {}, version {}, and no other".format(*served))
 
     async def _take_feedback(self, request: Request) -> Response:
         self._require(request)

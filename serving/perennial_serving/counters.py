@@ -1,8 +1,8 @@
 """What the predictor counts, and the text in which Prometheus reads it.
 
-Plain integers in lists, one place a series; text is put together at a scrape alone. Every series is there at 0 from the
-start, and Prometheus is shown that 0 before anything: ``increase()`` sees only what grows between two scrapes, and would
-otherwise miss all that a fresh pod counted before its first one.
+Plain integers in lists, one place a series; text is put together at a scrape alone. Every series is there at 0 from
+the start, and Prometheus is shown that 0 before anything: ``increase()`` sees only what grows between two scrapes, and
+would otherwise miss all that a fresh pod counted before its first one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,11 +16,18 @@ from perennial_serving.model import Model, Prediction
 
 CODES = (200, 400, 408, 413, 429, 499, 500)
 REASONS = (
-    "malformed", "unknown_key", "forged", "expired", "wrong_deployment", "unknown_class", "replayed", "too_many_versions",
+    "malformed",
+    "unknown_key",
+    "forged",
+    "expired",
+    "wrong_deployment",
+    "unknown_class",
+    "replayed",
+    "too_many_versions",
 )
 BUCKETS = (
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0,
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 MAX_SERIES = 2000
 MAX_OTHER_VERSIONS = 16
@@ -28,7 +35,10 @@ MAX_OTHER_VERSIONS = 16
 
 _HELP = {
     names.METRIC_REQUESTS: ("counter", "Infer requests by status code."),
-    names.METRIC_DURATION: ("histogram", "Seconds from an infer request's first byte to its answer, answered or failed by us."),
+    names.METRIC_DURATION: (
+        "histogram",
+        "Seconds from an infer request's first byte to its answer, answered or failed by us.",
+    ),
     names.METRIC_FEATURES: ("counter", "Feature values by the baseline's bins."),
     names.METRIC_PREDICTION_BINS: ("counter", "Probabilities of the positive class by the baseline's bins."),
     names.METRIC_PREDICTED: ("counter", "Predictions by predicted class."),
@@ -80,7 +90,9 @@ class Counters:
         signature, baseline = model.signature, model.baseline
         by_name = {item.name: item for item in baseline.features}
         self._features = [
-            NumericBins(by_name[item.name]) if item.kind == "Numeric" else CategoryBins(by_name[item.name], item.categories)
+            NumericBins(by_name[item.name])
+            if item.kind == "Numeric"
+            else CategoryBins(by_name[item.name], item.categories)
             for item in signature.inputs
         ]
         self._prediction = NumericBins(baseline.prediction)
@@ -144,8 +156,8 @@ class Counters:
     def render(self, *, scraper: bool) -> bytes:
         """The exposition in Prometheus' text format 0.0.4.
 
-        ``scraper``: this is Prometheus' own scrape, not somebody's look. A series that it has not read yet is shown to it
-        as 0 this once and with its count from the next scrape on.
+        ``scraper``: this is Prometheus' own scrape, not somebody's look. A series that it has not read yet is shown to
+        it as 0 this once and with its count from the next scrape on.
         """
         body = "\n".join(self._lines(zero=scraper and not self._shown, hold=scraper)) + "\n"
         if scraper:
@@ -182,7 +194,12 @@ class _Keys:
     """Each series' name and labels as text, in the order of its count."""
 
     def __init__(
-        self, deployment: str, version: str, classes: tuple[str, ...], features: Sequence[Distribution], prediction: Distribution
+        self,
+        deployment: str,
+        version: str,
+        classes: tuple[str, ...],
+        features: Sequence[Distribution],
+        prediction: Distribution,
     ) -> None:
         base = {"deployment": deployment, "version": version}
         self._deployment, self._classes = deployment, classes
@@ -191,7 +208,8 @@ class _Keys:
         self.durations = [_series(f"{names.METRIC_DURATION}_bucket", **base, le=limit) for limit in limits]
         self.durations += [_series(f"{names.METRIC_DURATION}_{part}", **base) for part in ("sum", "count")]
         self.features = [
-            [_series(names.METRIC_FEATURES, **base, feature=item.name, bin=name) for name in item.bins] for item in features
+            [_series(names.METRIC_FEATURES, **base, feature=item.name, bin=name) for name in item.bins]
+            for item in features
         ]
         self.prediction = [_series(names.METRIC_PREDICTION_BINS, **base, bin=name) for name in prediction.bins]
         self.predicted = [_series(names.METRIC_PREDICTED, **base, predicted=name) for name in classes]

@@ -1,4 +1,4 @@
-"""The init container: brings the model's files from the store, verified, to the folder that it shares with the predictor.
+"""The init container: brings the model's files, verified, from the store to the folder that the predictor reads.
 
 It alone holds the store's credentials, and is gone before the first request.
 """
@@ -21,7 +21,7 @@ _REASON_CHARACTERS = 400
 
 
 def redact(text: str, environment: Mapping[str, str]) -> str:
-    """``text`` without the secrets of ``environment``, cut before a server's own answer, which may repeat what was signed."""
+    """``text`` without the secrets of ``environment``, cut before a server's answer, which may repeat them."""
     reason = text.partition("<?xml")[0].partition("\n")[0]
     for name, value in environment.items():
         if value and any(word in name.upper() for word in _SECRET_WORDS):

@@ -22,7 +22,9 @@ MANY_ROWS = 4
 """From this number of rows numpy is faster than a loop."""
 
 _FLOAT32_MAX = 3.4028234663852886e38
-_NUMBERS = frozenset({"FP64", "FP32", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"})
+_NUMBERS = frozenset(
+    {"FP64", "FP32", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"}
+)
 _PLAIN_NUMBERS = frozenset({int, float, type(None)})
 _SHOWN = 20
 
@@ -44,7 +46,7 @@ class _Refused(ValueError):
 
 
 class Rows(msgspec.Struct):
-    """Decoded rows: ``columns`` as they are counted (numbers, or category indices), ``matrix`` [N,F] as the model takes them.
+    """Decoded rows: ``columns`` as they are counted (numbers or category indices), ``matrix`` [N,F] for the model.
 
     ``columns`` are lists below :data:`MANY_ROWS` rows and arrays from there on.
     """
@@ -109,7 +111,7 @@ class CategoricalInput:
         self._by_text = {category: index for index, category in enumerate(categories)}
         known: dict[Any, int] = {None: -1, **self._by_text}
         for category, index in self._by_text.items():
-            known.update({number: index for number in _numbers_like(category)})
+            known.update(dict.fromkeys(_numbers_like(category), index))
         self._known = known
 
     def few(self, values: list[Any]) -> list[int]:
@@ -210,7 +212,9 @@ class Decoder:
                 problems.append(f"{tensor.name}: {error}")
         missing = [name for name, column in zip(self._names, columns, strict=True) if column is None]
         if missing:
-            raise InputError(f"missing input {_names(missing)}; a missing value is null in its data, the column is required")
+            raise InputError(
+                f"missing input {_names(missing)}; a missing value is null in its data, the column is required"
+            )
         if problems:
             raise InputError("; ".join(problems), invalid)
         return rows, columns
@@ -220,7 +224,7 @@ class Decoder:
         if tensor.datatype not in self._inputs[place].datatypes:
             allowed = _names(sorted(self._inputs[place].datatypes))
             raise _Refused(max(rows, 1), f"datatype {_shown(tensor.datatype)} does not fit; allowed: {allowed}")
-        if shape != [rows] and shape != [rows, 1]:
+        if shape not in ([rows], [rows, 1]):
             raise _Refused(max(rows, 1), f"shape {shape} is neither [{rows}] nor [{rows},1] as the first input's")
         if rows < 1:
             raise _Refused(1, f"shape {shape} has no row")

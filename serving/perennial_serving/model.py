@@ -24,7 +24,7 @@ class ModelError(RuntimeError):
 
 
 class Prediction(msgspec.Struct):
-    """For each row the ``predicted`` class index, ``probability`` as reported, and ``positive``: the positive class's."""
+    """By row: the ``predicted`` class index, the ``probability`` to report, and ``positive``, the positive class's."""
 
     predicted: list[int]
     probability: list[float]
@@ -62,7 +62,9 @@ class Model:
 
         Raises :class:`ModelError` when it fails or has another shape than the classes.
         """
-        tensors = [InputTensor(item.name, [1], _datatype(item.example), [item.example]) for item in self.signature.inputs]
+        tensors = [
+            InputTensor(item.name, [1], _datatype(item.example), [item.example]) for item in self.signature.inputs
+        ]
         try:
             rows = self.decoder.decode(tensors)
         except InputError as error:
@@ -72,7 +74,9 @@ class Model:
         except Exception as error:
             raise ModelError(f"{FILE_MODEL}: the warm-up prediction failed: {error}") from error
         if shape != (1, len(self.signature.classes)):
-            raise ModelError(f"{FILE_MODEL}: {OUTPUT} has shape {shape}, the signature has {len(self.signature.classes)} classes")
+            raise ModelError(
+                f"{FILE_MODEL}: {OUTPUT} has shape {shape}, the signature has {len(self.signature.classes)} classes"
+            )
         self.predict(rows.matrix)
 
 

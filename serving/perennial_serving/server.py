@@ -5,7 +5,7 @@ import logging
 import random
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
@@ -99,7 +99,11 @@ async def serve(settings: Settings, app: Any, counters: Counters, state: State) 
     metrics = _server(metrics_app(counters, state), settings, settings.metrics_port, HttpToolsProtocol)
     state.waiting = serving.server_state.tasks.__len__
     leaving, hurried = asyncio.Event(), asyncio.Event()
-    _on_signals(lambda: (hurried if leaving.is_set() else leaving).set())
+
+    def leave() -> None:
+        (hurried if leaving.is_set() else leaving).set()
+
+    _on_signals(leave)
 
     running = asyncio.create_task(serving.serve())
     watching = asyncio.create_task(metrics.serve())
@@ -108,10 +112,8 @@ async def serve(settings: Settings, app: Any, counters: Counters, state: State) 
         raise RuntimeError("a port could not be served")
     state.ready = False
     _logger.info("leaving: answering for %g s more", settings.drain_seconds)
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(hurried.wait(), settings.drain_seconds)
-    except TimeoutError:
-        pass
     serving.should_exit = True
     await running
     metrics.should_exit = True

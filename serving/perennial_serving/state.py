@@ -23,6 +23,6 @@ class State:
 
     @staticmethod
     def began(scope: MutableMapping[str, Any]) -> float:
-        """When the request's first byte was read (s, ``perf_counter``), so that waiting for the loop counts as latency."""
+        """When the request's first byte was read (s, ``perf_counter``): waiting for the loop is latency too."""
         began: float = scope.get("state", {}).get("began", 0.0)
         return began or perf_counter()

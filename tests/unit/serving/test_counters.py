@@ -1,0 +1,143 @@
+"""What Prometheus reads."""
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial.contracts.baseline import bin_index
+from perennial_serving.counters import MAX_OTHER_VERSIONS, MAX_SERIES, Calibration, Counters, labels
+from perennial_serving.inputs import Rows
+from perennial_serving.model import Model, Prediction
+from perennial_serving.protocol import InputTensor
+from tests.unit.serving.support import DEPLOYMENT, PATIENT, VERSION, named, samples, total
+
+
+def look(counters: Counters, *, scraper: bool = False) -> str:
+    return counters.render(scraper=scraper).decode()
+
+
+def rows_of(model: Model, *patients: dict) -> Rows:
+    return model.decoder.decode(msgspec.convert(named(*patients)["inputs"], list[InputTensor]))
+
+
+def test_every_series_is_there_at_zero_from_the_start(counters: Counters, model: Model) -> None:
+    found = samples(look(counters))
+    assert set(found.values()) == {0.0}
+    assert len(found) == counters.series < MAX_SERIES
+    names = {name for name, _ in found}
+    assert names == {
+        "perennial_requests_total", "perennial_request_duration_seconds_bucket", "perennial_request_duration_seconds_sum",
+        "perennial_request_duration_seconds_count", "perennial_feature_observations_total",
+        "perennial_prediction_observations_total", "perennial_predictions_total",
+        "perennial_calibrated_probability_sum_total", "perennial_feedback_total", "perennial_feedback_rejected_total",
+    }  # fmt: skip
+    for _, pairs in found:
+        assert {("deployment", DEPLOYMENT), ("version", VERSION)} <= pairs
+    bins = {dict(pairs)["bin"] for name, pairs in found if ("feature", "age") in pairs}
+    assert bins == set(model.baseline.features[0].bins)
+
+
+def test_each_family_is_described_once_and_stands_together(counters: Counters) -> None:
+    families = [line.split()[2] for line in look(counters).splitlines() if line.startswith("# TYPE")]
+    assert len(families) == len(set(families)) == 8
+    family = ""
+    for line in look(counters).splitlines():
+        family = line.split()[2] if line.startswith("#") else family
+        assert line.startswith(("#", family))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 50])
+def test_each_value_counts_in_the_contracts_bin(rows: int, counters: Counters, model: Model) -> None:
+    patients = [PATIENT | {"age": 20 + 2 * row, "chol": None, "cp": str(1 + row % 4)} for row in range(rows)]
+    decoded = rows_of(model, *patients)
+    counters.predictions(decoded, model.predict(decoded.matrix))
+    text = look(counters)
+    age, cp = model.baseline.features[0], next(item for item in model.baseline.features if item.name == "cp")
+    for distribution, values in ((age, [p["age"] for p in patients]), (cp, [p["cp"] for p in patients])):
+        expected = np.bincount([bin_index(distribution, value) for value in values], minlength=len(distribution.bins))
+        for name, count in zip(distribution.bins, expected, strict=True):
+            counted = total(text, "perennial_feature_observations_total", feature=distribution.name, bin=name)
+            assert counted == count, (distribution.name, name)
+    assert total(text, "perennial_feature_observations_total", feature="chol", bin="__missing__") == rows
+    assert total(text, "perennial_prediction_observations_total") == rows
+    assert total(text, "perennial_predictions_total") == rows
+
+
+def test_predictions_are_counted_with_their_calibrated_probability(counters: Counters, model: Model) -> None:
+    decoded = rows_of(model, PATIENT, PATIENT)
+    counters.predictions(decoded, Prediction([1, 0], [0.75, 0.25], [0.75, 0.25]))
+    text = look(counters)
+    x, y = zip(*model.baseline.calibration, strict=True)
+    for label, p in (("1", 0.75), ("0", 0.25)):
+        assert total(text, "perennial_predictions_total", predicted=label) == 1
+        calibrated = total(text, "perennial_calibrated_probability_sum_total", predicted=label)
+        assert calibrated == pytest.approx(np.interp(p, x, y))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=16), st.floats(0, 1)), min_size=1, max_size=6),
+    st.one_of(st.floats(0, 1, width=16), st.floats(0, 1)),
+)
+def test_calibration_is_linear_interpolation(points: list[tuple[float, float]], p: float) -> None:
+    points = sorted(points)
+    x, y = zip(*points, strict=True)
+    assert Calibration(points)(p) == pytest.approx(np.interp(p, x, y), abs=1e-9)
+
+
+def test_without_calibration_a_probability_stays_what_it_is() -> None:
+    assert Calibration(())(0.3) == 0.3
+
+
+def test_the_callers_mistakes_are_no_latency_of_ours(counters: Counters) -> None:
+    for code, seconds in ((200, 0.0005), (200, 0.04), (500, 20.0), (400, 0.0001), (413, 9.0), (429, 0.0001), (499, 9.0)):
+        counters.request(code, seconds)
+    text = look(counters)
+    assert total(text, "perennial_requests_total", code="200") == 2
+    assert total(text, "perennial_requests_total", code="400") == 1
+    assert total(text, "perennial_request_duration_seconds_count") == 3
+    assert total(text, "perennial_request_duration_seconds_sum") == pytest.approx(20.0405)
+    at_most = {limit: total(text, "perennial_request_duration_seconds_bucket", le=limit) for limit in ("0.0005", "0.03", "0.04", "10.0", "+Inf")}
+    assert at_most == {"0.0005": 1, "0.03": 1, "0.04": 2, "10.0": 2, "+Inf": 3}
+
+
+def test_refused_values_count_as_invalid(counters: Counters) -> None:
+    counters.invalid({0: 2})
+    assert total(look(counters), "perennial_feature_observations_total", feature="age", bin="__invalid__") == 2
+
+
+def test_prometheus_sees_zero_before_it_sees_a_count_and_nobody_else_is_kept_waiting(counters: Counters) -> None:
+    counters.request(200, 0.001)
+    assert total(look(counters), "perennial_requests_total") == 1
+    assert total(look(counters, scraper=True), "perennial_requests_total") == 0
+    assert total(look(counters, scraper=True), "perennial_requests_total") == 1
+
+
+def test_feedback_for_another_version_starts_at_zero_too(counters: Counters) -> None:
+    look(counters, scraper=True)
+    counters.feedback("v0", 1, 0)
+    counters.feedback(VERSION, 1, 1)
+    first = look(counters, scraper=True)
+    assert total(first, "perennial_feedback_total", version="v0") == 0
+    assert total(first, "perennial_feedback_total", version=VERSION, predicted="1", actual="1") == 1
+    counters.feedback("v0", 1, 0)
+    assert total(look(counters, scraper=True), "perennial_feedback_total", version="v0", predicted="1", actual="0") == 2
+
+
+def test_versions_with_feedback_are_bounded(counters: Counters) -> None:
+    assert all(counters.feedback(f"v{number}", 0, 0) for number in range(MAX_OTHER_VERSIONS))
+    assert not counters.feedback("one too many", 0, 0)
+    assert counters.feedback(VERSION, 0, 0)
+
+
+@given(st.text())
+def test_labels_survive_escaping(value: str) -> None:
+    text = f"x{{{labels(name=value)}}} 1"
+    if "\r" in value or len(text.splitlines()) > 1:  # Prometheus ends lines at \n alone, the test's reader at more
+        return
+    assert samples(text) == {("x", frozenset({("name", value)})): 1.0}
+
+
+def test_awkward_labels() -> None:
+    assert labels(bin='a"b\\c\nd') == r'bin="a\"b\\c\nd"'
