@@ -1,0 +1,1 @@
+"""Refuses data that a model should not be trained on."""

@@ -1,0 +1,109 @@
+"""The declared checks, and those that every classification needs; all that fail are told at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perennial.contracts.request import Check, RunRequest
+from perennial.contracts.signature import category_of
+from perennial_components.records import Checked
+from perennial_components.failure import RunError
+from perennial_components.split.encoding import target_labels
+from perennial_components.table import category_texts, numbers, unreadable
+
+MIN_ROWS = 20
+_MOST_TOLD = 30
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """A check that ``count`` rows fail, with up to two of their values."""
+
+    column: str
+    check: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        examples = f", for example {' and '.join(self.examples)}" if self.examples else ""
+        return f"column {self.column!r}: {self.check}: {self.count} rows fail{examples}"
+
+
+def check(request: RunRequest, table: pd.DataFrame) -> Checked:
+    """Applies every check. Raises RunError (DataRejected) with one line for each that fails."""
+    problems = [str(failing) for failing in declared(request.checks, table)]
+    problems += list(_unusable(request, table))
+    labels = target_labels(request.target, table[request.target.column])
+    classes = {str(k): int(n) for k, n in pd.Series(labels).dropna().value_counts().sort_index().items()}
+    problems += list(_classes(request, table, labels, classes))
+    if problems:
+        more = len(problems) - _MOST_TOLD
+        told = problems[:_MOST_TOLD] + ([f"... and {more} more"] if more > 0 else [])
+        raise RunError("DataRejected", "\n".join(told))
+    return Checked(rows=len(table), checks=len(request.checks), classes=classes)
+
+
+def declared(checks: tuple[Check, ...], table: pd.DataFrame) -> Iterator[Failing]:
+    """The declared checks that fail. A missing value fails none but ``maxMissing``; text fails ``min`` and ``max``."""
+    for declaration in checks:
+        column = table[declaration.column]
+        yield from _range(declaration, column)
+        if declaration.max_missing is not None:
+            missing = int(column.isna().sum())
+            if missing > declaration.max_missing * len(column):
+                said = f"at most {declaration.max_missing:.0%} missing, {missing / len(column):.1%} are"
+                yield Failing(declaration.column, said, missing)
+        if declaration.allowed:
+            texts = category_texts(column)
+            allowed = {category_of(value) for value in declaration.allowed}
+            wrong = np.array([text is not None and text not in allowed for text in texts])
+            yield from _failing(declaration.column, f"one of {', '.join(sorted(allowed))}", column, wrong)
+
+
+def _range(declaration: Check, column: Any) -> Iterator[Failing]:
+    if declaration.min is None and declaration.max is None:
+        return
+    values = numbers(column)
+    yield from _failing(declaration.column, "a number", column, unreadable(column))
+    if declaration.min is not None:
+        yield from _failing(declaration.column, f"at least {declaration.min:g}", column, values < declaration.min)
+    if declaration.max is not None:
+        yield from _failing(declaration.column, f"at most {declaration.max:g}", column, values > declaration.max)
+
+
+def _failing(name: str, said: str, column: Any, wrong: NDArray[np.bool_]) -> Iterator[Failing]:
+    if wrong.any():
+        examples = tuple(str(value) for value in pd.unique(column[wrong])[:2])
+        yield Failing(name, said, int(wrong.sum()), examples)
+
+
+def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
+    if len(table) < MIN_ROWS:
+        yield f"{len(table)} rows are too few to train on: at least {MIN_ROWS} are needed"
+    for name in request.numeric:
+        column = table[name]
+        if column.notna().any() and not np.isfinite(numbers(column)).any():
+            yield f"column {name!r} is declared numeric, but none of its values is a number, for example {column.dropna().iloc[0]}"
+
+
+def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dict[str, int]) -> Iterator[str]:
+    name, column = request.target.column, table[request.target.column]
+    missing = int(column.isna().sum())
+    if missing:
+        yield f"column {name!r} is the target and is missing in {missing} of {len(column)} rows"
+    unread = int(sum(label is None for label in labels)) - missing
+    if unread:
+        yield f"column {name!r} is the target, compared with {request.target.above:g}: {unread} values are no numbers"
+    counted = ", ".join(f"{label!r}: {count} rows" for label, count in list(classes.items())[:10])
+    if len(classes) < 2:
+        yield f"column {name!r} is the target and has one class only ({counted or 'none'}): there is nothing to tell apart"
+        return
+    small = [label for label, count in classes.items() if count < request.folds]
+    if small:
+        yield (
+            f"column {name!r} is the target: every class needs at least {request.folds} rows, one a fold"
+            f" ({', '.join(map(repr, small[:10]))} has fewer; {counted})"
+        )

@@ -1,0 +1,1 @@
+"""Measures the exported model, and the champion, on held-out rows."""

@@ -1,0 +1,49 @@
+"""The Kubeflow component; its body runs in a process of its own."""
+
+from kfp import dsl
+
+from perennial_components.base import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def evaluate(
+    request: str,
+    data: dsl.Input[dsl.Dataset],
+    rows: dsl.Input[dsl.Dataset],
+    signature: dsl.Input[dsl.Artifact],
+    onnx: dsl.Input[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    evaluation: dsl.Output[dsl.Artifact],
+):
+    """Measures the exported model on held-out rows, by slice, and beside the champion.
+
+    Args:
+        request: JSON of contracts.request.RunRequest.
+        data: The rows that ingest read.
+        rows: The encoded rows from split.
+        signature: The signature from split.
+        onnx: The exported model.
+        metrics: The overall metrics.
+        evaluation: Everything measured (JSON).
+    """
+    from perennial_components import storage
+    from perennial_components.failure import reported
+
+    with reported("evaluate"):
+        from pathlib import Path
+
+        from perennial.contracts.signature import Signature
+        from perennial_components.evaluate import core
+        from perennial_components.table import read_table
+
+        found = core.evaluate(
+            storage.read_request(request),
+            read_table(data.path),
+            storage.read_encoded(rows.path),
+            storage.read_json(signature.path, Signature),
+            Path(onnx.path).read_bytes(),
+            core.verified_reader(storage.credentials()),
+        )
+        storage.write_json(evaluation.path, found)
+        for name, value in found.metrics.items():
+            metrics.log_metric(name, value)

@@ -1,0 +1,1 @@
+"""Exports the fitted model as ONNX and proves that it answers alike."""

@@ -1,0 +1,46 @@
+"""ONNX with one float tensor in, label and probabilities out, and the proof that it answers as the estimator does."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+
+from perennial_components.records import Parity
+from perennial_components.failure import RunError
+from perennial_components.inference import probabilities_of
+
+TOLERANCE = 1e-4
+_OPSET = 18
+
+
+def convert(model: Any, features: int, name: str) -> bytes:
+    """The ONNX bytes of ``model``: input ``features`` float32 [N, F]; outputs ``label`` int64 [N] and ``probabilities``
+    float32 [N, K]. The same model gives the same bytes.
+    """
+    proto = to_onnx(
+        model,
+        initial_types=[("features", FloatTensorType([None, features]))],
+        options={"zipmap": False},
+        target_opset=_OPSET,
+        naming="n",
+        name=name,
+    )
+    proto.doc_string = ""
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def check_parity(model: Any, onnx: bytes, features: NDArray[np.float32]) -> Parity:
+    """Compares on every row of ``features``. Raises RunError (ExportMismatch) over ``TOLERANCE``."""
+    expected = model.predict_proba(features)
+    labels, probabilities = probabilities_of(onnx, features)
+    difference = float(np.max(np.abs(expected - probabilities)))
+    wrong = int(np.sum(labels != probabilities.argmax(axis=1)))
+    if not difference <= TOLERANCE or wrong:
+        raise RunError(
+            "ExportMismatch",
+            f"the exported model differs from the estimator by up to {difference:.2g} in a probability over"
+            f" {len(features)} rows ({TOLERANCE:g} is allowed); {wrong} labels disagree with their probabilities",
+        )
+    return Parity(difference=difference, rows=len(features))

@@ -1,0 +1,1 @@
+"""Reads the data of a run from the store."""

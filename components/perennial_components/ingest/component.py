@@ -1,0 +1,27 @@
+"""The Kubeflow component; its body runs in a process of its own."""
+
+from kfp import dsl
+
+from perennial_components.base import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl.Artifact]):
+    """Reads the CSV files of the request; never cached, for the files change behind one address.
+
+    Args:
+        request: JSON of contracts.request.RunRequest.
+        data: All rows, cells as text (Parquet).
+        ingested: Digest, rows and columns (JSON).
+    """
+    from perennial_components import storage
+    from perennial_components.failure import reported
+
+    with reported("ingest"):
+        from perennial_components.ingest import core
+        from perennial_components.table import write_table
+
+        table, found = core.ingest(storage.read_request(request), storage.credentials())
+        write_table(table, data.path)
+        storage.write_json(ingested.path, found)
+        data.metadata.update({"rows": found.rows, "files": found.files, "sha256": found.sha256})

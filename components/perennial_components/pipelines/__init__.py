@@ -1,0 +1,1 @@
+"""Pipelines composed of the components, and their compiled form."""

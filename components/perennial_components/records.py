@@ -1,0 +1,69 @@
+"""What components tell those after them, beside the data itself."""
+
+import msgspec
+
+from perennial.contracts.request import RunRequest
+from perennial.contracts.result import CandidateScore, ChampionMetrics, SliceMetrics
+from perennial.contracts.signature import Signature
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """``sha256`` over the sorted digests of the files' contents."""
+
+    sha256: str
+    rows: int
+    files: int
+    columns: tuple[str, ...]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What was checked, of a run that passed; ``classes`` has the rows by class."""
+
+    rows: int
+    checks: int
+    classes: dict[str, int]
+
+
+class Tuned(msgspec.Struct, frozen=True):
+    """The best trial of every candidate, and the place of the winner among them."""
+
+    candidates: tuple[CandidateScore, ...]
+    winner: int
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """The largest difference of a probability between the estimator and its export, over ``rows`` rows."""
+
+    difference: float
+    rows: int
+
+
+class CalibrationBin(msgspec.Struct, frozen=True):
+    """Held-out rows by predicted probability: the mean ``predicted``, the ``observed`` share, and how many."""
+
+    predicted: float
+    observed: float
+    rows: int
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """``confusion`` [actual][predicted] in the signature's class order; ``roc`` are (false, true) positive rates."""
+
+    rows: int
+    metrics: dict[str, float]
+    slices: tuple[SliceMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    roc: tuple[tuple[float, float], ...]
+    calibration: tuple[CalibrationBin, ...]
+    champion: ChampionMetrics | None = None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Everything that the components of a run said."""
+
+    request: RunRequest
+    ingested: Ingested
+    signature: Signature
+    tuned: Tuned
+    parity: Parity
+    evaluation: Evaluation

@@ -1,0 +1,1 @@
+"""Uploads everything a run made and writes its account."""

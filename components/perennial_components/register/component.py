@@ -1,0 +1,68 @@
+"""The Kubeflow component; its body runs in a process of its own."""
+
+from kfp import dsl
+
+from perennial_components.base import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def register(
+    request: str,
+    ingested: dsl.Input[dsl.Artifact],
+    signature: dsl.Input[dsl.Artifact],
+    tuned: dsl.Input[dsl.Artifact],
+    model: dsl.Input[dsl.Model],
+    onnx: dsl.Input[dsl.Model],
+    parity: dsl.Input[dsl.Artifact],
+    evaluation: dsl.Input[dsl.Artifact],
+    reference: dsl.Input[dsl.Artifact],
+    result: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+):
+    """Uploads the run's files, the report among them, and result.json last.
+
+    Args:
+        request: JSON of contracts.request.RunRequest.
+        ingested: Digest, rows and columns from ingest.
+        signature: The signature from split.
+        tuned: The candidates' scores from tune.
+        model: The fitted model (skops).
+        onnx: The exported model.
+        parity: The difference that export found.
+        evaluation: What evaluate measured.
+        reference: The baseline.
+        result: The run's account (JSON of contracts.result.RunResult).
+        report: The account as a page for people.
+    """
+    from perennial_components import storage
+    from perennial_components.failure import reported
+
+    with reported("register"):
+        from pathlib import Path
+
+        from perennial.contracts import names
+        from perennial.contracts.signature import Signature
+        from perennial_components import records
+        from perennial_components.register import core
+        from perennial_components.report.page import render
+
+        account = records.Account(
+            request=storage.read_request(request),
+            ingested=storage.read_json(ingested.path, records.Ingested),
+            signature=storage.read_json(signature.path, Signature),
+            tuned=storage.read_json(tuned.path, records.Tuned),
+            parity=storage.read_json(parity.path, records.Parity),
+            evaluation=storage.read_json(evaluation.path, records.Evaluation),
+        )
+        page = render(account)
+        Path(report.path).write_text(page, encoding="utf-8")
+        files = {
+            names.FILE_MODEL: Path(onnx.path).read_bytes(),
+            names.FILE_SKOPS: Path(model.path).read_bytes(),
+            names.FILE_SIGNATURE: Path(signature.path).read_bytes(),
+            names.FILE_BASELINE: Path(reference.path).read_bytes(),
+            names.FILE_REPORT: page.encode(),
+        }
+        content, written = core.register(account, files, storage.credentials())
+        Path(result.path).write_bytes(content)
+        result.metadata.update({"uri": written.uri, "sha256": written.sha256})

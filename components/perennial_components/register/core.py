@@ -1,0 +1,71 @@
+"""Uploads what a run made, ``result.json`` last: where that exists, everything it names does too."""
+
+from collections.abc import Mapping
+from importlib import metadata, resources
+
+import msgspec
+import obstore.exceptions
+
+from perennial.contracts import names, objects
+from perennial.contracts.request import Artifact
+from perennial.contracts.result import DataSummary, RunResult
+from perennial_components.failure import RunError
+from perennial_components.records import Account
+from perennial_components.storage import store_message
+
+PACKAGES = ("scikit-learn", "numpy", "pandas", "skl2onnx", "onnx", "onnxruntime", "skops", "kfp")
+
+
+def register(account: Account, files: Mapping[str, bytes], credentials: Mapping[str, str]) -> tuple[bytes, Artifact]:
+    """Writes ``files`` (content by name) under ``request.output``, then ``result.json``; its bytes and its record.
+
+    Raises RunError (StoreUnavailable).
+    """
+    folder = account.request.output.rstrip("/")
+    artifacts = {name: _write(f"{folder}/{name}", data, credentials) for name, data in sorted(files.items())}
+    content = msgspec.json.format(msgspec.json.encode(result_of(account, artifacts), order="deterministic"), indent=2)
+    return content, _write(f"{folder}/{names.FILE_RESULT}", content, credentials)
+
+
+def result_of(account: Account, artifacts: dict[str, Artifact]) -> RunResult:
+    """The run's account in the form that the operator reads."""
+    best = account.tuned.candidates[account.tuned.winner]
+    ingested, evaluation = account.ingested, account.evaluation
+    return RunResult(
+        data=DataSummary(
+            sha256=ingested.sha256,
+            rows=ingested.rows,
+            test_rows=evaluation.rows,
+            columns=ingested.columns,
+            files=ingested.files,
+        ),
+        algorithm=best.algorithm,
+        parameters=best.parameters,
+        candidates=account.tuned.candidates,
+        metrics=evaluation.metrics,
+        slices=evaluation.slices,
+        artifacts=artifacts,
+        signature=account.signature,
+        parity=account.parity.difference,
+        seed=account.request.seed,
+        packages=packages(),
+        pipeline_sha256=objects.sha256(compiled_pipeline()),
+        champion=evaluation.champion,
+    )
+
+
+def packages() -> dict[str, str]:
+    """The versions of what shapes a model."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def compiled_pipeline() -> bytes:
+    """The compiled pipeline that this package brings."""
+    return (resources.files("perennial_components") / "pipelines" / "tabular.yaml").read_bytes()
+
+
+def _write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:
+    try:
+        return objects.write(uri, data, credentials)
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        raise RunError("StoreUnavailable", f"{uri} cannot be written: {store_message(error)}") from error

@@ -1,0 +1,102 @@
+"""Runs the compiled pipeline in this pod with Kubeflow's local runner: ``python -m perennial_components.runner``.
+
+The outcome is one JSON document (contracts.result.RunOutcome) at the pod's termination message path. Needs no network
+but the store's, and no writable folder but the temporary one.
+"""
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from perennial.contracts import names, objects
+from perennial.contracts.request import Artifact, RunRequest
+from perennial.contracts.result import RunOutcome
+from perennial_components.failure import FAILURE_FILE, Failure, Reason, RunError, last_lines, redact
+from perennial_components.storage import read_request
+
+REQUEST_FILE = "PERENNIAL_REQUEST_FILE"
+TERMINATION_LOG = "PERENNIAL_TERMINATION_LOG"
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+MESSAGE_BYTES = 3072
+
+
+def main(environ: Mapping[str, str] | None = None) -> int:
+    """Runs once; the exit code is 0 when the run succeeded."""
+    environ = os.environ if environ is None else environ
+    with tempfile.TemporaryDirectory(prefix="perennial-run-") as folder:
+        outcome = run(environ, Path(folder))
+    Path(environ.get(TERMINATION_LOG, DEFAULT_TERMINATION_LOG)).write_bytes(msgspec.json.encode(outcome))
+    print("succeeded" if outcome.succeeded else f"failed: {outcome.component}: {outcome.reason}: {outcome.message}")
+    return 0 if outcome.succeeded else 1
+
+
+def run(environ: Mapping[str, str], folder: Path) -> RunOutcome:
+    """The outcome of the request in ``environ``; whatever goes wrong is an outcome too. ``folder`` is for its files."""
+    failure_file = folder / "failure.json"
+    os.environ[FAILURE_FILE] = str(failure_file)
+    try:
+        text = Path(environ[REQUEST_FILE]).read_text(encoding="utf-8")
+        request = read_request(text)
+        result = _execute(text, folder)
+    except Exception as error:  # noqa: BLE001 - the operator must learn of it, whatever it is
+        return failed(failure_file, error)
+    finally:
+        del os.environ[FAILURE_FILE]
+    return RunOutcome(succeeded=True, result=_recorded(request, Path(result.path).read_bytes()))
+
+
+def failed(failure_file: Path, error: Exception) -> RunOutcome:
+    """The outcome of a failed run: the failing component's own account where it left one, otherwise ``error``."""
+    if failure_file.exists():
+        failure = msgspec.json.decode(failure_file.read_bytes(), type=Failure)
+        if failure.reason:
+            return _failure(failure.component, failure.reason, failure.message)
+        message = f"{failure.component} ended without a word: it was killed, most often for want of memory"
+        return _failure(failure.component, "InternalError", message)
+    if isinstance(error, RunError):
+        return _failure("", error.reason, redact(error.message))
+    return _failure("", "InternalError", redact(last_lines(error)))
+
+
+def _execute(request: str, folder: Path) -> Any:
+    """Runs the pipeline and returns its output artifact."""
+    from kfp import components, local  # noqa: PLC0415 - components in this process's children need no kfp compiler
+
+    # The components run as processes of this very environment: the image's name says nothing here.
+    warnings.filterwarnings("ignore", message="You may be attemping to run a task")
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(folder / "artifacts"),
+        workspace_root=str(folder / "workspace"),
+    )
+    compiled = resources.files("perennial_components") / "pipelines" / "tabular.yaml"
+    pipeline = components.load_component_from_text(compiled.read_text(encoding="utf-8"))
+    return pipeline(request=request).output
+
+
+def _recorded(request: RunRequest, content: bytes) -> Artifact:
+    uri = f"{request.output.rstrip('/')}/{names.FILE_RESULT}"
+    return Artifact(uri=uri, sha256=objects.sha256(content), size=len(content))
+
+
+def _failure(component: str, reason: str, message: str) -> RunOutcome:
+    known: Reason = reason if reason in get_args(Reason) else "InternalError"  # type: ignore[assignment]
+    return RunOutcome(succeeded=False, component=component, reason=known, message=shortened(message))
+
+
+def shortened(message: str, limit: int = MESSAGE_BYTES) -> str:
+    """``message`` so that its JSON takes at most ``limit`` bytes; the beginning is kept, where the cause is named."""
+    while len(msgspec.json.encode(message)) > limit:
+        message = message[: int(len(message) * 0.9) - 3].rstrip(".") + "..."
+    return message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Encodes the data and decides which rows are held out."""

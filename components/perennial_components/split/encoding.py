@@ -1,0 +1,71 @@
+"""From text to the one tensor that models take, by a signature."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from typing import Any
+
+from perennial.contracts.request import RunRequest, Target
+from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature, category_of
+from perennial_components.table import category_texts, numbers
+
+
+def signature_of(request: RunRequest, table: pd.DataFrame) -> Signature:
+    """Inputs in the order of the request, numeric ones first; categories and classes are all that occur, as text."""
+    inputs = [_numeric_input(name, table[name]) for name in request.numeric]
+    inputs += [_categorical_input(name, table[name]) for name in request.categorical]
+    labels = target_labels(request.target, table[request.target.column])
+    return Signature(
+        task="Classification",
+        inputs=tuple(inputs),
+        target=request.target.column,
+        classes=tuple(sorted({label for label in labels if label is not None})),
+    )
+
+
+def target_labels(target: Target, column: Any) -> NDArray[np.object_]:
+    """The class of each row as text; None where the target is missing, or is no number but compared with one."""
+    if target.above is not None:
+        values = numbers(column)
+        labels = np.where(values > target.above, "1", "0").astype(object)
+        labels[np.isnan(values)] = None
+        return labels
+    texts = category_texts(column)
+    if target.equals is None:
+        return texts
+    wanted = category_of(target.equals)
+    return np.array([None if text is None else str(int(text == wanted)) for text in texts], dtype=object)
+
+
+def class_indices(classes: tuple[str, ...], labels: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Labels as places in ``classes``. Raises ValueError for one that is not there."""
+    return np.fromiter((classes.index(label) for label in labels), dtype=np.int64, count=len(labels))
+
+
+def encode(signature: Signature, table: pd.DataFrame) -> NDArray[np.float32]:
+    """The tensor [N, F]: a number or NaN; a category's index, or -1 when it is missing or not in the signature."""
+    columns = [_encode_column(item, table[item.name]) for item in signature.inputs]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def _encode_column(item: Input, column: Any) -> NDArray[np.float64]:
+    if item.kind == "Numeric":
+        values = numbers(column)
+        values[~np.isfinite(values)] = np.nan
+        return values
+    places = {category: float(i) for i, category in enumerate(item.categories)}
+    texts = category_texts(column)
+    return np.array([MISSING_CATEGORY if text is None else places.get(text, MISSING_CATEGORY) for text in texts])
+
+
+def _numeric_input(name: str, column: Any) -> Input:
+    values = numbers(column)
+    values = values[np.isfinite(values)]
+    middle = float(np.quantile(values, 0.5, method="lower")) if len(values) else None
+    return Input(name=name, kind="Numeric", example=middle)
+
+
+def _categorical_input(name: str, column: Any) -> Input:
+    texts = pd.Series(category_texts(column)).dropna()
+    common = str(texts.mode().iloc[0]) if len(texts) else None
+    return Input(name=name, kind="Categorical", categories=tuple(sorted(set(texts))), example=common)

@@ -1,0 +1,81 @@
+"""Files that components hand to each other, and the store outside."""
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.contracts.request import RunRequest
+from perennial_components.failure import RunError
+
+T = TypeVar("T")
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """All rows of a run: ``features`` float32 [N, F] in signature order, ``target`` int64 [N] (class indices) and
+    ``held`` bool [N], true for the rows that no model is fitted on."""
+
+    features: NDArray[np.float32]
+    target: NDArray[np.int64]
+    held: NDArray[np.bool_]
+
+
+class OutOfFold(msgspec.Struct, frozen=True):
+    """The winner's predictions for each training row by a model that had not seen it: ``probabilities`` [N, K]."""
+
+    target: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def read_request(text: str) -> RunRequest:
+    """The pipeline's parameter. Raises RunError when it is not a request."""
+    try:
+        return msgspec.json.decode(text, type=RunRequest)
+    except msgspec.DecodeError as error:
+        raise RunError("InternalError", f"the run request cannot be read: {error}") from error
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a msgspec struct, keys in a fixed order."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(msgspec.json.encode(value, order="deterministic"))
+
+
+def read_json(path: str, kind: type[T]) -> T:
+    """Reads what :func:`write_json` wrote."""
+    return msgspec.json.decode(Path(path).read_bytes(), type=kind)
+
+
+def write_arrays(path: str, value: Encoded | OutOfFold) -> None:
+    """Writes a struct of arrays."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        np.savez(file, **msgspec.structs.asdict(value))
+
+
+def read_encoded(path: str) -> Encoded:
+    """Reads the rows that split wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Encoded(features=arrays["features"], target=arrays["target"], held=arrays["held"])
+
+
+def read_out_of_fold(path: str) -> OutOfFold:
+    """Reads the predictions that tune wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return OutOfFold(target=arrays["target"], probabilities=arrays["probabilities"])
+
+
+def credentials() -> dict[str, str]:
+    """The store's credentials: the environment, in the names that ``contracts.objects`` knows."""
+    return dict(os.environ)
+
+
+def store_message(error: Exception) -> str:
+    """What the store said, short: its clients append their whole configuration and every attempt."""
+    text = " ".join(str(error).split("\n\nDebug source")[0].split())
+    return text if len(text) <= 400 else text[:397] + "..."

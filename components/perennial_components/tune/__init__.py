@@ -1,0 +1,1 @@
+"""Searches the parameters of every candidate and fits the best one."""
