@@ -1,0 +1,166 @@
+"""Carries out the steps of a plan, in order; a step that is done already costs a read and no write."""
+
+import base64
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+from perennial.adapters.kubernetes import ApiError, KubernetesApi
+from perennial.contracts.names import GROUP, MANAGED_BY
+from perennial.domain.plan import Annotate, Apply, Create, CreateKey, Delete, Event, SetFinalizers, Step
+
+ANNOTATION_APPLIED = f"{GROUP}/applied"
+"""On a child: a hash of what we last applied. With it a field that we no longer set is noticed without a write."""
+
+KEY_BYTES = 32
+REMEMBER_SECONDS = 3600.0
+"""The API server keeps Events as long. Secrets may not be read, so that one exists is remembered as long too."""
+
+_NOTE_BYTES = 1024
+
+Json = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+class Applier:
+    """Carries out plans; it remembers what it cannot read."""
+
+    def __init__(self, api: KubernetesApi, reporter: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._reporter = reporter
+        self._clock = clock
+        self._done: dict[tuple[str, str], float] = {}
+
+    async def step(self, raw: Json, step: Step) -> Json:
+        """Carries out one step for the object ``raw``; returns it as it stands afterwards."""
+        match step:
+            case Apply(manifest):
+                await self._apply(manifest)
+            case Create(manifest):
+                await self._api.create(manifest)
+            case CreateKey(manifest, entry):
+                await self._create_key(raw, manifest, entry)
+            case Delete():
+                await self._delete(step)
+            case Annotate():
+                await self._annotate(step)
+            case SetFinalizers(finalizers):
+                if tuple(raw["metadata"].get("finalizers", ())) != finalizers:
+                    return await self._api.set_finalizers(raw, finalizers)
+        return raw
+
+    async def event(self, raw: Json, event: Event, now: datetime) -> None:
+        """Writes an Event about ``raw``. One that cannot be written is logged: nothing else waits for it."""
+        manifest = event_manifest(raw, event, now, self._reporter)
+        memory = (raw["metadata"]["namespace"], manifest["metadata"]["name"])
+        if self._remembers(memory):
+            return
+        log.info("%s: %s", event.reason, event.message)
+        try:
+            await self._api.create(manifest)
+        except ApiError as error:
+            log.warning("the Event %s could not be written: %s", event.reason, error)
+            return
+        self._remember(memory)
+
+    async def _apply(self, manifest: Json) -> None:
+        marked = _marked(manifest)
+        metadata = marked["metadata"]
+        live = await self._api.get(marked["apiVersion"], marked["kind"], metadata["namespace"], metadata["name"])
+        if live is None or not holds(marked, live):
+            await self._api.apply(marked)
+
+    async def _create_key(self, raw: Json, manifest: Json, entry: str) -> None:
+        memory = (raw["metadata"]["uid"], manifest["metadata"]["name"])
+        if not self._remembers(memory):
+            value = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+            await self._api.create({**manifest, "data": {**manifest.get("data", {}), entry: value}})
+            self._remember(memory)
+
+    async def _delete(self, step: Delete) -> None:
+        live = await self._api.get(step.api_version, step.kind, step.namespace, step.name)
+        if live is not None and "deletionTimestamp" not in live["metadata"]:
+            await self._api.delete(step.api_version, step.kind, step.namespace, step.name)
+
+    async def _annotate(self, step: Annotate) -> None:
+        live = await self._api.get(step.api_version, step.kind, step.namespace, step.name)
+        if live is None:
+            return
+        current = live["metadata"].get("annotations") or {}
+        if any(current.get(key) != value for key, value in step.annotations.items()):
+            await self._api.annotate(step.api_version, step.kind, step.namespace, step.name, step.annotations)
+
+    def _remembers(self, memory: tuple[str, str]) -> bool:
+        return self._clock() < self._done.get(memory, 0.0)
+
+    def _remember(self, memory: tuple[str, str]) -> None:
+        now = self._clock()
+        if len(self._done) > 10_000:
+            self._done = {key: until for key, until in self._done.items() if until > now}
+        self._done[memory] = now + REMEMBER_SECONDS
+
+
+def event_manifest(raw: Json, event: Event, now: datetime, reporter: str) -> Json:
+    """An events.k8s.io/v1 Event whose name is made of the object and what is said, so that the same one is one."""
+    metadata = raw["metadata"]
+    said = "\x1f".join((metadata["uid"], event.type, event.reason, event.message))
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{metadata['name'][:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}",
+            "namespace": metadata["namespace"],
+        },
+        "type": event.type,
+        "reason": event.reason[:128],
+        "note": event.message.encode()[:_NOTE_BYTES].decode(errors="ignore"),
+        "action": "Reconcile",
+        "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": f"{GROUP}/{MANAGED_BY}",
+        "reportingInstance": reporter[:128],
+        "regarding": {
+            "apiVersion": raw["apiVersion"], "kind": raw["kind"], "namespace": metadata["namespace"],
+            "name": metadata["name"], "uid": metadata["uid"],
+        },
+    }  # fmt: skip
+
+
+def holds(wanted: Any, live: Any) -> bool:
+    """Whether every field of ``wanted`` stands in ``live``; defaults that the API server added do not matter."""
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict):
+            return not wanted and live is None
+        return all(holds(value, live.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        found = live or []
+        return isinstance(found, list) and len(wanted) == len(found) and all(map(holds, wanted, found))
+    return wanted == live or (live is None and not wanted) or _same_quantity(wanted, live)
+
+
+def _same_quantity(wanted: Any, live: Any) -> bool:
+    """The API server writes quantities its own way: 0.5 becomes 500m, 1000m becomes 1."""
+    if isinstance(wanted, bool) or isinstance(live, bool) or wanted is None or live is None:
+        return False
+    try:
+        return bool(_number(wanted) == _number(live))
+    except (ValueError, ArithmeticError):
+        return False
+
+
+def _number(quantity: Any) -> Decimal:
+    return Decimal(parse_quantity(quantity))
+
+
+def _marked(manifest: Json) -> Json:
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = manifest["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ANNOTATION_APPLIED: digest}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
