@@ -62,6 +62,15 @@ class Stage:
             "--create-namespace", *flags, "--wait", "--timeout", "3m",
         )  # fmt: skip
 
+    async def uninstall(self) -> None:
+        """Takes the operator away again."""
+        await run("helm", "uninstall", self.release, "--namespace", self.system, "--ignore-not-found", "--wait")
+        await run("kubectl", "delete", "namespace", self.system, "--ignore-not-found", "--wait", "--timeout", "120s")
+
+    async def overwrite_artifact(self, training: str, number: int, file: str, content: bytes) -> None:
+        """Tampers with what a run has left in the store."""
+        await asyncio.to_thread(_put, f"s3://artifacts/{self.namespace}/{training}/{number}", file, content)
+
     async def open(self) -> None:
         """An empty namespace with the store's Secrets, and nothing left in the store from a play before."""
         await self.close()
