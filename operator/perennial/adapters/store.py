@@ -1,0 +1,139 @@
+"""The artifact stores of the namespaces, as far as the operator reads them: small files, verified and remembered."""
+
+import asyncio
+import base64
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from obstore.exceptions import BaseError
+
+from perennial.adapters.kubernetes import KubernetesApi
+from perennial.contracts import objects
+from perennial.contracts.names import STORE_READ_SECRET, STORE_ROOT, STORE_SECRET
+from perennial.contracts.request import Artifact
+
+TIMEOUT_SECONDS = 20.0
+CREDENTIALS_SECONDS = 30.0
+CACHE_BYTES = 16 * 1024 * 1024
+LARGEST_BYTES = 32 * 1024 * 1024
+_THREADS = 4
+_MESSAGE_LIMIT = 400
+
+Answer = TypeVar("Answer")
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be read now; the message says why, without secrets."""
+
+
+class StoreSecretMissing(StoreUnavailable):
+    """The namespace has no usable Secret with the store's address and credentials; the message says what to create."""
+
+
+class Store:
+    """Reads with the credentials in each namespace's Secret ``perennial-store-read``."""
+
+    def __init__(self, api: KubernetesApi, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._clock = clock
+        self._credentials: dict[str, tuple[float, dict[str, str]]] = {}
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+
+    async def read(self, namespace: str, artifact: Artifact) -> bytes:
+        """The bytes of ``artifact``, verified; remembered by digest.
+
+        Raises FileNotFoundError when nothing is there, :class:`objects.DigestMismatch` when it is something else, and
+        :class:`StoreUnavailable`.
+        """
+        if (known := self._cache.get(artifact.sha256)) is not None:
+            self._cache.move_to_end(artifact.sha256)
+            return known
+        if artifact.size > LARGEST_BYTES:
+            raise StoreUnavailable(
+                f"{artifact.uri} has {artifact.size} bytes; the operator reads {LARGEST_BYTES} at most"
+            )
+        data = await self._call(namespace, lambda credentials: objects.read_verified(artifact, credentials))
+        self._remember(artifact.sha256, data)
+        return data
+
+    async def find(self, namespace: str, uri: str) -> bytes | None:
+        """The bytes at ``uri``, unverified; None when nothing is there. Raises :class:`StoreUnavailable`."""
+        try:
+            return await self._call(namespace, lambda credentials: objects.read(uri, credentials))
+        except FileNotFoundError:
+            return None
+
+    async def root(self, namespace: str) -> str:
+        """The address under which the namespace's artifacts are, without a slash at its end.
+
+        Raises :class:`StoreSecretMissing`.
+        """
+        return (await self._secret(namespace))[STORE_ROOT].rstrip("/")
+
+    async def highest_run(self, namespace: str, training: str) -> int:
+        """The greatest number of a run that left files, 0 where there is none. Raises :class:`StoreUnavailable`."""
+        folder = f"{await self.root(namespace)}/{namespace}/{training}/"
+
+        def numbers(credentials: Mapping[str, str]) -> int:
+            parts = (uri[len(folder) :].split("/", 1)[0] for uri in objects.listing(folder, credentials))
+            return max((int(part) for part in parts if part.isdecimal()), default=0)
+
+        return await self._call(namespace, numbers)
+
+    async def _call(self, namespace: str, work: Callable[[Mapping[str, str]], Answer]) -> Answer:
+        credentials = await self._secret(namespace)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._threads, work, credentials)
+            return await asyncio.wait_for(running, TIMEOUT_SECONDS)
+        except (FileNotFoundError, objects.DigestMismatch):
+            raise
+        except TimeoutError as error:
+            raise StoreUnavailable(f"{_place(credentials)} did not answer within {TIMEOUT_SECONDS:.0f} s") from error
+        except (BaseError, OSError, ValueError) as error:
+            self._credentials.pop(namespace, None)  # they may have been changed since
+            raise StoreUnavailable(f"{_place(credentials)}: {_redacted(error, credentials)}") from error
+
+    async def _secret(self, namespace: str) -> dict[str, str]:
+        until, known = self._credentials.get(namespace, (0.0, {}))
+        if self._clock() < until:
+            return known
+        raw = await self._api.get("v1", "Secret", namespace, STORE_READ_SECRET)
+        if raw is None:
+            raise StoreSecretMissing(missing_secret(namespace))
+        values = {key: base64.b64decode(value).decode() for key, value in (raw.get("data") or {}).items()}
+        if not values.get(STORE_ROOT):
+            raise StoreSecretMissing(f"Secret {STORE_READ_SECRET} lacks the key {STORE_ROOT}, such as s3://artifacts")
+        self._credentials[namespace] = self._clock() + CREDENTIALS_SECONDS, values
+        return values
+
+    def _remember(self, digest: str, data: bytes) -> None:
+        self._cache[digest] = data
+        while sum(map(len, self._cache.values())) > CACHE_BYTES:
+            self._cache.popitem(last=False)
+
+
+def missing_secret(namespace: str) -> str:
+    """What to do where the Secrets of the artifact store are not there."""
+    return (
+        f"create the Secrets {STORE_SECRET} (may write) and {STORE_READ_SECRET} (may read) in namespace {namespace} "
+        f"with the keys {STORE_ROOT}, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION"
+    )
+
+
+def _place(credentials: Mapping[str, str]) -> str:
+    parts = urlsplit(credentials[STORE_ROOT])
+    return f"the store {parts.scheme}://{parts.hostname or ''}{parts.path}"
+
+
+def _redacted(error: Exception, credentials: Mapping[str, str]) -> str:
+    """The error's first line without the value of any credential."""
+    text = (str(error) or type(error).__name__).split("\n", 1)[0]
+    for key, value in credentials.items():
+        if value and ("KEY" in key or "TOKEN" in key or "SECRET" in key or "PASSWORD" in key):
+            text = text.replace(value, "***")
+    return text[:_MESSAGE_LIMIT]
