@@ -1,0 +1,95 @@
+"""Bins with too little in them are joined before they are tested: chi-square needs about five expected in each.
+
+What is joined depends on the pooled counts of reference and window alone, so that, where nothing has changed, the
+choice says nothing about the difference that is tested afterwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.contracts.baseline import INVALID, MISSING, OTHER, Distribution
+
+Array = npt.NDArray[np.float64]
+MIN_EXPECTED = 5.0
+
+
+@dataclass(frozen=True)
+class Groups:
+    """``members`` are the places in ``Distribution.bins`` that are counted together; the first ``ordered`` groups are
+    neighbours in the order of the feature's values (0 for a categorical feature).
+    """
+
+    members: tuple[tuple[int, ...], ...]
+    ordered: int
+
+    def total(self, counts: Array) -> Array:
+        """``counts`` (…, bins) added up by group: (…, groups)."""
+        return np.stack([counts[..., list(each)].sum(axis=-1) for each in self.members], axis=-1)
+
+    def name(self, group: int, bins: tuple[str, ...]) -> str:
+        """What people call the group."""
+        return "+".join(bins[place] for place in self.members[group])
+
+
+def group(distribution: Distribution, window: Array) -> Groups:
+    """Groups in which both the reference and the window (counts by bin, shape (B,)) expect at least five.
+
+    Ordered bins are joined with a neighbour, categories with each other and ``__other__``, the missing with the
+    invalid; what is still too small then goes to the smallest group there is. A bin that never occurred in the
+    reference and fills up in the window has a large pooled count and stays by itself.
+    """
+    reference = np.asarray(distribution.counts, dtype=np.float64)
+    n, m = window.sum(), reference.sum()
+    expected = (window + reference) * min(n, m) / max(n + m, 1.0)
+    special = [place for place, name in enumerate(distribution.bins) if name in {MISSING, INVALID}]
+    regular = [place for place in range(len(distribution.bins)) if place not in special]
+    if distribution.kind == "Numeric":
+        ordered = _join_neighbours([(place,) for place in regular], expected)
+        loose = _join_rare(special, expected)
+    else:
+        other = [place for place in regular if distribution.bins[place] == OTHER]
+        named = [place for place in regular if place not in other]
+        ordered, loose = [], [*_join_rare([*named, *other], expected), *_join_rare(special, expected)]
+    return _absorb(ordered, loose, expected)
+
+
+def _join_neighbours(groups: list[tuple[int, ...]], expected: Array) -> list[tuple[int, ...]]:
+    """The smallest group joins its smaller neighbour until none is under the limit."""
+    groups = list(groups)
+    while len(groups) > 1:
+        sizes = [expected[list(each)].sum() for each in groups]
+        least = int(np.argmin(sizes))
+        if sizes[least] >= MIN_EXPECTED:
+            break
+        left = least > 0 and (least == len(groups) - 1 or sizes[least - 1] <= sizes[least + 1])
+        start = least - 1 if left else least
+        groups[start : start + 2] = [groups[start] + groups[start + 1]]
+    return groups
+
+
+def _join_rare(places: list[int], expected: Array) -> list[tuple[int, ...]]:
+    """Each place with enough by itself, the others in one group."""
+    rare = tuple(place for place in places if expected[place] < MIN_EXPECTED)
+    kept: list[tuple[int, ...]] = [(place,) for place in places if expected[place] >= MIN_EXPECTED]
+    return [*kept, rare] if rare else kept
+
+
+def _absorb(ordered: list[tuple[int, ...]], loose: list[tuple[int, ...]], expected: Array) -> Groups:
+    """Groups that are still too small go, the smallest first, to the smallest other one."""
+    groups, places = [*ordered, *loose], len(ordered)
+    while len(groups) > 1:
+        sizes = np.array([expected[list(each)].sum() for each in groups])
+        least = int(np.argmin(sizes))
+        if sizes[least] >= MIN_EXPECTED:
+            break
+        sizes[least] = np.inf
+        taker = int(np.argmin(sizes))
+        # An ordered group keeps its place among its neighbours when a loose one joins it.
+        if least < places:
+            taker, least = (least, taker) if taker >= places else (taker, least)
+        groups[taker] += groups[least]
+        del groups[least]
+        places -= least < places
+    return Groups(tuple(groups), places)
