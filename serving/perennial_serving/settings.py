@@ -1,5 +1,6 @@
 """The predictor's configuration, from its environment alone."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -66,8 +67,13 @@ def _load(kind: type[_Kind], environment: Mapping[str, str]) -> _Kind:
         artifacts = msgspec.json.decode(environment.get("PERENNIAL_ARTIFACTS", "null"))
         return msgspec.convert({**values, "artifacts": artifacts}, kind, strict=False)
     except msgspec.MsgspecError as error:
-        message = str(error).replace("$.", _PREFIX)
-        raise SettingsError(f"the environment does not describe a predictor: {message}") from None
+        raise SettingsError(f"the environment does not describe a predictor: {_by_variable(str(error))}") from None
+
+
+def _by_variable(message: str) -> str:
+    """msgspec's message with the variables' names in place of our fields'."""
+    named = re.sub(r"\$\.(\w+)", lambda match: _PREFIX + match[1].upper(), message)
+    return re.sub(r"required field `(\w+)`$", lambda match: f"`{_PREFIX}{match[1].upper()}`", named)
 
 
 def load_store(environment: Mapping[str, str]) -> Store:

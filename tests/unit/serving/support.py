@@ -23,6 +23,8 @@ PATIENT: dict[str, Any] = {
     "age": 63, "trestbps": 145, "chol": 233, "thalach": 150, "oldpeak": 2.3, "ca": 0,
     "sex": "1", "cp": "1", "fbs": "1", "restecg": "2", "exang": "0", "slope": "3", "thal": "6",
 }  # fmt: skip
+# One client: each would read all certificate authorities again.
+CLIENT = httpx.Client(verify=False)
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -56,7 +58,8 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         match = _SAMPLE.match(line)
         assert match, line
         unescaped = {
-            name: re.sub(r"\\(.)", lambda m: {"n": "\n"}.get(m[1], m[1]), value) for name, value in _LABEL.findall(match[2])
+            name: re.sub(r"\\(.)", lambda m: {"n": "\n"}.get(m[1], m[1]), value)
+            for name, value in _LABEL.findall(match[2])
         }
         key = (match[1], frozenset(unescaped.items()))
         assert key not in found, line
@@ -109,16 +112,16 @@ class Server:
     def ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.metrics_url}/readyz").status_code == 200
+            return CLIENT.get(f"{self.metrics_url}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
     def metrics(self, *, scraper: bool = False) -> str:
         headers = {"X-Prometheus-Scrape-Timeout-Seconds": "5"} if scraper else {}
-        return httpx.get(f"{self.metrics_url}/metrics", headers=headers).raise_for_status().text
+        return CLIENT.get(f"{self.metrics_url}/metrics", headers=headers).raise_for_status().text
 
     def infer(self, request: Any) -> httpx.Response:
-        return httpx.post(self.infer_url, json=request)
+        return CLIENT.post(self.infer_url, json=request)
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -162,4 +165,6 @@ def serving(folder: Path, **more: str) -> Iterator[Server]:
 
 def run(module: str, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     """A process that is expected to end by itself."""
-    return subprocess.run([sys.executable, "-m", module], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", module], env=env, capture_output=True, text=True, timeout=60, check=False
+    )

@@ -1,5 +1,7 @@
 """What Prometheus reads."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def look(counters: Counters, *, scraper: bool = False) -> str:
     return counters.render(scraper=scraper).decode()
 
 
-def rows_of(model: Model, *patients: dict) -> Rows:
+def rows_of(model: Model, *patients: dict[str, Any]) -> Rows:
     return model.decoder.decode(msgspec.convert(named(*patients)["inputs"], list[InputTensor]))
 
 
@@ -28,8 +30,8 @@ def test_every_series_is_there_at_zero_from_the_start(counters: Counters, model:
     assert len(found) == counters.series < MAX_SERIES
     names = {name for name, _ in found}
     assert names == {
-        "perennial_requests_total", "perennial_request_duration_seconds_bucket", "perennial_request_duration_seconds_sum",
-        "perennial_request_duration_seconds_count", "perennial_feature_observations_total",
+        "perennial_requests_total", "perennial_feature_observations_total", "perennial_request_duration_seconds_bucket",
+        "perennial_request_duration_seconds_sum", "perennial_request_duration_seconds_count",
         "perennial_prediction_observations_total", "perennial_predictions_total",
         "perennial_calibrated_probability_sum_total", "perennial_feedback_total", "perennial_feedback_rejected_total",
     }  # fmt: skip
@@ -91,14 +93,25 @@ def test_without_calibration_a_probability_stays_what_it_is() -> None:
 
 
 def test_the_callers_mistakes_are_no_latency_of_ours(counters: Counters) -> None:
-    for code, seconds in ((200, 0.0005), (200, 0.04), (500, 20.0), (400, 0.0001), (413, 9.0), (429, 0.0001), (499, 9.0)):
+    for code, seconds in (
+        (200, 0.0005),
+        (200, 0.04),
+        (500, 20.0),
+        (400, 0.0001),
+        (413, 9.0),
+        (429, 0.0001),
+        (499, 9.0),
+    ):
         counters.request(code, seconds)
     text = look(counters)
     assert total(text, "perennial_requests_total", code="200") == 2
     assert total(text, "perennial_requests_total", code="400") == 1
     assert total(text, "perennial_request_duration_seconds_count") == 3
     assert total(text, "perennial_request_duration_seconds_sum") == pytest.approx(20.0405)
-    at_most = {limit: total(text, "perennial_request_duration_seconds_bucket", le=limit) for limit in ("0.0005", "0.03", "0.04", "10.0", "+Inf")}
+    at_most = {
+        limit: total(text, "perennial_request_duration_seconds_bucket", le=limit)
+        for limit in ("0.0005", "0.03", "0.04", "10.0", "+Inf")
+    }
     assert at_most == {"0.0005": 1, "0.03": 1, "0.04": 2, "10.0": 2, "+Inf": 3}
 
 

@@ -1,6 +1,7 @@
 """Tokens out, labels in."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def feedback(keys: Path, counters: Counters, clock: Clock) -> Feedback:
-    return Feedback(
-        keys=KeyRing(str(keys)), counters=counters, signature=SIGNATURE, deployment=DEPLOYMENT, version=VERSION, lifetime=60,
-    )  # fmt: skip
+    names = {"deployment": DEPLOYMENT, "version": VERSION}
+    return Feedback(keys=KeyRing(str(keys)), counters=counters, signature=SIGNATURE, lifetime=60, **names)
 
 
 def token(key: bytes = KEY, **more: Any) -> str:
-    claim = {"deployment": DEPLOYMENT, "version": VERSION, "predicted": "1", "expires": int(NOW) + 60, "row": "r1"} | more
-    return sign(key, Claim(**claim))
+    return sign(key, replace(Claim(DEPLOYMENT, VERSION, "1", int(NOW) + 60, "r1"), **more))
 
 
 def reason(feedback: Feedback, text: str, actual: Any = "1") -> str:
@@ -143,11 +142,18 @@ def test_keys_rotate_without_a_restart(feedback: Feedback, keys: Path, clock: Cl
     assert reason(feedback, late) == ""
 
 
-def test_the_files_are_looked_at_once_a_second_at_most(keys: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_are_looked_at_once_a_second_at_most(
+    keys: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[object] = []
     real = os.stat
     ring = KeyRing(str(keys))
-    monkeypatch.setattr(Path, "stat", lambda self, **more: looks.append(self) or real(self, **more))
+
+    def stat(path: Path) -> os.stat_result:
+        looks.append(path)
+        return real(path)
+
+    monkeypatch.setattr(Path, "stat", stat)
     for _ in range(100):
         assert ring.current == KEY
     assert len(looks) == 2

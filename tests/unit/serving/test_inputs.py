@@ -120,9 +120,8 @@ def test_every_wrong_feature_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("rows", [3, 5])
 def test_wrong_values_are_counted_one_by_one(rows: int) -> None:
-    error = refused([
-        tensor("age", [*["old"] * (rows - 1), 60]), tensor("dose", [1] * rows), tensor("sex", [*["9", "8"], *["1"] * (rows - 2)]),
-    ])  # fmt: skip
+    ages, sexes = [*["old"] * (rows - 1), 60], [*["9", "8"], *["1"] * (rows - 2)]
+    error = refused([tensor("age", ages), tensor("dose", [1] * rows), tensor("sex", sexes)])
     assert error.invalid == {0: rows - 1, 2: 2}
 
 

@@ -45,7 +45,9 @@ def test_fetch_refuses_another_file_than_recorded(stored: Path, tmp_path: Path) 
     recorded = json.dumps(artifacts(stored))
     (stored / "model.onnx").write_bytes(b"poisoned")
     target = tmp_path / "model"
-    ended = run("perennial_serving.fetch", environment(tmp_path, PERENNIAL_MODEL_DIR=str(target), PERENNIAL_ARTIFACTS=recorded))
+    ended = run(
+        "perennial_serving.fetch", environment(tmp_path, PERENNIAL_MODEL_DIR=str(target), PERENNIAL_ARTIFACTS=recorded)
+    )
     assert ended.returncode == 1
     message = (tmp_path / "termination-log").read_text()
     assert message.startswith(f"model.onnx: what is at file://{stored}/model.onnx is not what was recorded")
@@ -56,7 +58,10 @@ def test_fetch_refuses_another_file_than_recorded(stored: Path, tmp_path: Path) 
 def test_fetch_names_what_is_not_there(stored: Path, tmp_path: Path) -> None:
     recorded = json.dumps(artifacts(stored))
     (stored / "baseline.json").unlink()
-    ended = run("perennial_serving.fetch", environment(tmp_path, PERENNIAL_MODEL_DIR=str(tmp_path / "m"), PERENNIAL_ARTIFACTS=recorded))
+    ended = run(
+        "perennial_serving.fetch",
+        environment(tmp_path, PERENNIAL_MODEL_DIR=str(tmp_path / "m"), PERENNIAL_ARTIFACTS=recorded),
+    )
     assert ended.returncode == 1
     assert (tmp_path / "termination-log").read_text() == f"baseline.json: nothing is at file://{stored}/baseline.json"
 
@@ -68,7 +73,9 @@ def test_fetch_says_no_secret_when_the_store_is_away(tmp_path: Path) -> None:
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x",
         "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "do-not-tell",
     }  # fmt: skip
-    with pytest.raises(ArtifactError, match=r"^model\.onnx: s3://artifacts/heart/model\.onnx cannot be read: ") as caught:
+    with pytest.raises(
+        ArtifactError, match=r"^model\.onnx: s3://artifacts/heart/model\.onnx cannot be read: "
+    ) as caught:
         fetch(store, credentials)
     assert not any(secret in str(caught.value) for secret in ("SIGNED", "AKIDEXAMPLE", "do-not-tell"))
 
@@ -97,7 +104,9 @@ def test_a_file_stays_in_its_folder(name: str) -> None:
 def test_the_predictor_refuses_bytes_that_changed_on_its_disk(name: str, stored: Path, tmp_path: Path) -> None:
     recorded = json.dumps(artifacts(stored))
     (stored / name).write_bytes((stored / name).read_bytes() + b" ")
-    ended = run("perennial_serving", environment(tmp_path, PERENNIAL_MODEL_DIR=str(stored), PERENNIAL_ARTIFACTS=recorded))
+    ended = run(
+        "perennial_serving", environment(tmp_path, PERENNIAL_MODEL_DIR=str(stored), PERENNIAL_ARTIFACTS=recorded)
+    )
     assert ended.returncode == 1
     message = (tmp_path / "termination-log").read_text()
     assert message.startswith(f"{name}: its SHA-256 is ")
@@ -106,11 +115,11 @@ def test_the_predictor_refuses_bytes_that_changed_on_its_disk(name: str, stored:
 
 def test_the_environment_is_checked(tmp_path: Path) -> None:
     env = environment(tmp_path)
-    with pytest.raises(SettingsError, match="missing required field `version`"):
+    with pytest.raises(SettingsError, match=r"missing `PERENNIAL_VERSION`$"):
         load_settings({name: value for name, value in env.items() if name != "PERENNIAL_VERSION"})
-    with pytest.raises(SettingsError, match="PERENNIAL_port"):
+    with pytest.raises(SettingsError, match="PERENNIAL_PORT"):
         load_settings(env | {"PERENNIAL_PORT": "eighty"})
-    with pytest.raises(SettingsError, match=r"PERENNIAL_artifacts\[0\]"):
+    with pytest.raises(SettingsError, match=r"PERENNIAL_ARTIFACTS\[0\]"):
         load_settings(env | {"PERENNIAL_ARTIFACTS": '[{"uri": "file:///x"}]'})
 
 
@@ -123,7 +132,10 @@ def test_the_environment_is_checked(tmp_path: Path) -> None:
         (changed("signature.json", inputs=[]), r"^model\.onnx: the warm-up prediction failed"),
         (changed("signature.json", classes=["0", "1", "2"]), r"has shape \(1, 2\), the signature has 3 classes"),
         (changed("signature.json", classes=["0"]), r"^signature\.json: no positive class"),
-        (changed("signature.json", inputs=[{"name": "age", "kind": "Numeric", "example": "old"}]), "its own examples are refused"),
+        (
+            changed("signature.json", inputs=[{"name": "age", "kind": "Numeric", "example": "old"}]),
+            "its own examples are refused",
+        ),
         (changed("baseline.json", features=[]), r"^baseline\.json: has no Numeric feature 'age'"),
     ],
 )
