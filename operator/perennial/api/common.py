@@ -56,8 +56,16 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
+    """``x-kubernetes-validations`` from (CEL rule, message) pairs, for ``json_schema_extra``."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+
+
 Duration = Annotated[
     str, AfterValidator(_is_duration), Field(min_length=2, max_length=16, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+]
+PositiveDuration = Annotated[
+    Duration, Field(json_schema_extra=rules(("duration(self) > duration('0s')", "must be longer than 0s")))
 ]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=_DNS_LABEL)]
 ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=_DNS_LABEL)]
@@ -73,12 +81,23 @@ Time = Annotated[
 class Condition(Status):
     """One aspect of an object's state, as Kubernetes writes conditions."""
 
-    type: str = Field(max_length=64)
-    status: Literal["True", "False", "Unknown"]
+    type: str = Field(max_length=64, description="The aspect, such as Ready.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(max_length=128, description="The cause in one CamelCase word, stable enough to alert on.")
     message: str = Field(default="", max_length=4096, description="The cause for people, with what to do about it.")
-    last_transition_time: Time
-    observed_generation: int | None = None
+    last_transition_time: Time = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(default=None, description="The metadata.generation that this is about.")
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=16,
+        description="The aspects of the object's state, one of a type.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    ),
+]
+Generation = Annotated[int | None, Field(description="The metadata.generation that this status is about.")]
 
 
 class Owner(Status):
@@ -116,6 +135,11 @@ class Object(Model):
     DOC: ClassVar[str]
     COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
     """Printer columns: (title, type, JSON path)."""
+    SCALE: ClassVar[dict[str, str]] = {}
+    """The paths of the scale subresource."""
+    NAME_PATTERN: ClassVar[str] = _DNS_LABEL
+    LONGEST_NAME: ClassVar[int] = 63
+    """What metadata.name may be: children's names and labels are made of it."""
 
     metadata: Metadata
 
@@ -128,8 +152,3 @@ class Object(Model):
     def key(self) -> tuple[str, str, str]:
         """(kind, namespace, name)."""
         return self.KIND, self.metadata.namespace, self.metadata.name
-
-
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """``x-kubernetes-validations`` from (CEL rule, message) pairs, for ``json_schema_extra``."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}

@@ -2,9 +2,21 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from perennial.api.common import Column, Condition, Duration, Model, ModelName, Object, Quantity, Status, Time, rules
+from perennial.api.common import (
+    Column,
+    Conditions,
+    Generation,
+    Model,
+    ModelName,
+    Object,
+    PositiveDuration,
+    Quantity,
+    Status,
+    Time,
+    rules,
+)
 
 Metric = Literal[
     "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier"
@@ -19,7 +31,8 @@ class Source(Model):
         min_length=8,
         max_length=1024,
         pattern=r"^(s3|gs|az|https?|file)://.+",
-        description="Address of the data; the last part may hold * and ?. Read with the namespace's Secret perennial-store.",
+        description="Address of the data; its last part may hold * and ?. "
+        "It is read with the credentials in the namespace's Secret perennial-store.",
     )
     format: Literal["CSV"] = Field(default="CSV", description="How the files are written: CSV with a header line.")
 
@@ -27,7 +40,9 @@ class Source(Model):
 class Positive(Model):
     """Which values of the target count as the positive class, 1."""
 
-    model_config = {"json_schema_extra": rules(("has(self.above) != has(self.equals)", "give one of above and equals"))}
+    model_config = ConfigDict(
+        json_schema_extra=rules(("has(self.above) != has(self.equals)", "give one of above and equals"))
+    )
     above: float | None = Field(default=None, description="Positive where the value is greater than this.")
     equals: str | None = Field(default=None, max_length=128, description="Positive where the value is this text.")
 
@@ -44,16 +59,16 @@ class TargetColumn(Model):
 class DataCheck(Model):
     """A condition that the data must hold before anything is trained on it."""
 
-    model_config = {
-        "json_schema_extra": rules(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             (
                 "has(self.min) || has(self.max) || has(self.maxMissing) || has(self.allowed)",
                 "give at least one of min, max, maxMissing, allowed",
             ),
             ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
         )
-    }
-    column: Column
+    )
+    column: Column = Field(description="The column that is checked.")
     min: float | None = Field(default=None, description="No value may be smaller.")
     max: float | None = Field(default=None, description="No value may be greater.")
     max_missing: float | None = Field(default=None, ge=0, le=1, description="Largest share of missing values, 0 to 1.")
@@ -63,7 +78,7 @@ class DataCheck(Model):
 
 
 class SplitSpec(Model):
-    """How rows are held out: by a hash of the key columns (or the row) and the seed, so that a row once held out stays so."""
+    """How rows are held out: by a hash of their key and the seed, so that a row once held out stays held out."""
 
     test: float = Field(default=0.25, gt=0, lt=1, description="Share of rows held out.")
     seed: int = Field(
@@ -81,19 +96,21 @@ class DataSpec(Model):
 
     source: Source
     target: TargetColumn
-    checks: list[DataCheck] = Field(default=[], max_length=200)
+    checks: list[DataCheck] = Field(
+        default=[], max_length=200, description="What the data must hold; a run on data that does not is refused."
+    )
     split: SplitSpec = SplitSpec()
 
 
 class FeaturesSpec(Model):
     """The columns the model sees."""
 
-    model_config = {
-        "json_schema_extra": rules(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             ("size(self.numeric) + size(self.categorical) > 0", "name at least one feature in numeric or categorical"),
             ("self.numeric.all(f, !(f in self.categorical))", "a feature is numeric or categorical, not both"),
         )
-    }
+    )
     numeric: list[Column] = Field(
         default=[],
         max_length=200,
@@ -111,21 +128,21 @@ class FeaturesSpec(Model):
 class SearchRangeSpec(Model):
     """Values tried for a parameter."""
 
-    model_config = {
-        "json_schema_extra": rules(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             ("self.low < self.high", "low must be under high"),
             ("self.scale != 'Log' || self.low > 0.0", "a Log scale needs low above 0"),
         )
-    }
-    low: float
-    high: float
+    )
+    low: float = Field(description="The smallest value.")
+    high: float = Field(description="The greatest value.")
     scale: Literal["Linear", "Log"] = Field(description="Even steps (Linear) or even ratios (Log).")
 
 
 class CandidateSpec(Model):
     """An estimator to be tried."""
 
-    algorithm: Literal["LogisticRegression", "HistGradientBoosting"]
+    algorithm: Literal["LogisticRegression", "HistGradientBoosting"] = Field(description="The estimator.")
     parameters: dict[str, Scalar] = Field(
         default={}, max_length=20, description="Fixed parameters by the names that scikit-learn gives them."
     )
@@ -137,18 +154,18 @@ class CandidateSpec(Model):
 class Tuning(Model):
     """How candidates are compared: cross-validation on the training rows."""
 
-    metric: Metric = "roc_auc"
+    metric: Metric = Field(default="roc_auc", description="The figure that decides.")
     trials: int = Field(default=20, ge=1, le=1000, description="Trials over all candidates together.")
-    folds: int = Field(default=5, ge=2, le=20)
+    folds: int = Field(default=5, ge=2, le=20, description="Parts that the training rows are cut into.")
 
 
 class Gate(Model):
     """A bound that a version must hold on the held-out rows."""
 
-    model_config = {"json_schema_extra": rules(("has(self.min) || has(self.max)", "give min or max"))}
-    metric: Metric
-    min: float | None = None
-    max: float | None = None
+    model_config = ConfigDict(json_schema_extra=rules(("has(self.min) || has(self.max)", "give min or max")))
+    metric: Metric = Field(description="The figure that is bounded.")
+    min: float | None = Field(default=None, description="The smallest value that passes.")
+    max: float | None = Field(default=None, description="The greatest value that passes.")
     by: Column | None = Field(
         default=None, description="Hold it for every value of this column that has at least minRows rows."
     )
@@ -160,7 +177,7 @@ class Gate(Model):
 class ChampionGate(Model):
     """The challenger meets the deployed version on the same held-out rows."""
 
-    metric: Metric = "roc_auc"
+    metric: Metric = Field(default="roc_auc", description="The figure that is compared.")
     min_improvement: float = Field(
         default=0.0, description="By how much the challenger must be better; negative lets a little loss pass."
     )
@@ -169,15 +186,15 @@ class ChampionGate(Model):
 class Evaluation(Model):
     """What a version must show before it is registered as fit to serve."""
 
-    gates: list[Gate] = Field(default=[], max_length=50)
+    gates: list[Gate] = Field(default=[], max_length=50, description="Bounds that must all hold.")
     champion: ChampionGate | None = None
 
 
 class Resources(Model):
     """Compute of one pod; requests and limits are the same."""
 
-    cpu: Quantity = "1"
-    memory: Quantity = "1Gi"
+    cpu: Quantity = Field(default="1", description="Cores, such as 1 or 500m.")
+    memory: Quantity = Field(default="1Gi", description="Bytes, such as 512Mi.")
 
 
 class Engine(Model):
@@ -185,29 +202,34 @@ class Engine(Model):
 
     type: Literal["Embedded"] = Field(default="Embedded", description="Embedded: one Job a run, in this namespace.")
     resources: Resources = Resources()
-    deadline: Duration = Field(default="1h", description="A run that takes longer is ended and failed.")
+    deadline: PositiveDuration = Field(default="1h", description="A run that takes longer is ended and failed.")
 
 
 class TrainingSpec(Model):
     """How a model comes to be."""
 
-    model_config = {
-        "json_schema_extra": rules(
+    model_config = ConfigDict(
+        json_schema_extra=rules(
             (
-                "!(self.data.target.column in self.features.numeric) && !(self.data.target.column in self.features.categorical)",
+                (
+                    "!(self.data.target.column in self.features.numeric)"
+                    " && !(self.data.target.column in self.features.categorical)"
+                ),
                 "the target column must not be a feature",
             ),
         )
-    }
+    )
     model: ModelName = Field(
         description="Name of the model; versions are <model>-v1, -v2, …",
         json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelTraining")),
     )
-    task: Literal["Classification"] = "Classification"
+    task: Literal["Classification"] = Field(default="Classification", description="What kind of target it is.")
     data: DataSpec
     features: FeaturesSpec
     imbalance: Literal["None", "ClassWeight"] = Field(default="None", description="ClassWeight weighs rare classes up.")
-    candidates: list[CandidateSpec] = Field(min_length=1, max_length=10)
+    candidates: list[CandidateSpec] = Field(
+        min_length=1, max_length=10, description="The estimators that compete; the best one of a run is exported."
+    )
     tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
     approval: Literal["Automatic", "Manual"] = Field(
@@ -217,9 +239,11 @@ class TrainingSpec(Model):
 
 
 class Trigger(Status):
-    """Why a run was started: ``Spec`` (new or changed), ``Drift`` (a DriftMonitor's action) or ``Request`` (the annotation)."""
+    """Why a run was started."""
 
-    type: Literal["Spec", "Drift", "Request"]
+    type: Literal["Spec", "Drift", "Request"] = Field(
+        description="Spec: it is new or has changed. Drift: a DriftMonitor's action. Request: the annotation."
+    )
     id: str = Field(default="", max_length=128, description="Spec hash, action id or request id.")
     by: str = Field(default="", max_length=256, description="Who asked, such as DriftMonitor/heart-disease.")
 
@@ -227,14 +251,14 @@ class Trigger(Status):
 class Run(Status):
     """One run of the training."""
 
-    number: int
+    number: int = Field(description="Runs are counted from 1.")
     trigger: Trigger
-    phase: Literal["Running", "Succeeded", "Failed"]
-    job: str = Field(max_length=63)
+    phase: Literal["Running", "Succeeded", "Failed"] = Field(description="How far it is.")
+    job: str = Field(max_length=63, description="The Job that runs it.")
     image: str = Field(default="", max_length=512, description="Image that the run runs in.")
     launched: bool = Field(default=False, description="Whether its Job was made; a Job that is missing then is lost.")
-    started_at: Time
-    finished_at: Time | None = None
+    started_at: Time = Field(description="When it was decided.")
+    finished_at: Time | None = Field(default=None, description="When its outcome was seen.")
     version: str = Field(default="", max_length=63, description="The ModelVersion it made.")
     result: dict[str, Any] | None = Field(
         default=None,
@@ -245,24 +269,26 @@ class Run(Status):
     outcome: str = Field(
         default="", max_length=64, description="Reason in one word: Registered, GateFailed, DataRejected, …"
     )
-    message: str = Field(default="", max_length=4096)
-    score: str = Field(default="", max_length=64)
+    message: str = Field(default="", max_length=4096, description="The outcome for people.")
+    score: str = Field(default="", max_length=64, description="The figure to know it by, such as roc_auc 0.912.")
 
 
 class TrainingStatus(Status):
     """What the operator knows of the training."""
 
-    observed_generation: int | None = None
-    conditions: list[Condition] = Field(default=[], max_length=16)
-    phase: str = Field(default="", max_length=32)
+    observed_generation: Generation = None
+    conditions: Conditions = Field(default=[])
+    phase: str = Field(default="", max_length=32, description="For people: where it stands, in one word.")
     spec_hash: str = Field(default="", max_length=64, description="Of the spec that the last Spec run was started for.")
-    run_counter: int = 0
-    version_counter: int = 0
+    run_counter: int = Field(default=0, description="Number of the last run.")
+    version_counter: int = Field(default=0, description="Number of the last version, or the last one reserved.")
     runs: list[Run] = Field(default=[], max_length=10, description="The last runs, newest first.")
-    latest_version: str = Field(default="", max_length=63)
-    latest_score: str = Field(default="", max_length=64)
-    handled_request: str = Field(default="", max_length=128)
-    handled_actions: list[Annotated[str, Field(max_length=128)]] = Field(default=[], max_length=50)
+    latest_version: str = Field(default="", max_length=63, description="The newest version that it made.")
+    latest_score: str = Field(default="", max_length=64, description="That version's score.")
+    handled_request: str = Field(default="", max_length=128, description="Id of the last request that was heard.")
+    handled_actions: list[Annotated[str, Field(max_length=128)]] = Field(
+        default=[], max_length=50, description="Ids of the DriftMonitors' actions that were heard, newest first."
+    )
 
 
 class ModelTraining(Object):
@@ -272,7 +298,8 @@ class ModelTraining(Object):
     PLURAL: ClassVar[str] = "modeltrainings"
     SHORT: ClassVar[str] = "mt"
     DOC: ClassVar[str] = (
-        "How a model comes to be: data, checks, features, candidates, evaluation and gates. Each run makes a ModelVersion."
+        "How a model comes to be: data, checks, features, candidates, evaluation and gates. "
+        "Each run that passes makes a ModelVersion."
     )
     COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("Model", "string", ".spec.model"),

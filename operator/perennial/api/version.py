@@ -4,16 +4,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from perennial.api.common import Condition, Model, ModelName, Name, Object, Status, Time, rules
+from perennial.api.common import Conditions, Generation, Model, ModelName, Name, Object, Status, Time, rules
 from perennial.api.training import Metric, Trigger
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content, hex.")]
+Metrics = Annotated[dict[str, float], Field(max_length=50, description="Figures by name.")]
+Text = Annotated[str, Field(max_length=256)]
 
 
 class ArtifactRecord(Model):
     """A file in the store."""
 
-    uri: str = Field(max_length=2048)
+    uri: str = Field(max_length=2048, description="Its address.")
     sha256: Sha256
     size: int = Field(default=0, ge=0, description="Bytes.")
 
@@ -21,89 +23,91 @@ class ArtifactRecord(Model):
 class SliceRecord(Model):
     """Metrics over the held-out rows where column has value."""
 
-    column: str = Field(max_length=128)
-    value: str = Field(max_length=128)
-    rows: int
-    metrics: dict[str, float]
+    column: str = Field(max_length=128, description="The column.")
+    value: str = Field(max_length=128, description="Its value in these rows.")
+    rows: int = Field(description="How many rows they are.")
+    metrics: Metrics
 
 
 class GateRecord(Model):
     """A gate and its verdict."""
 
-    metric: Metric
-    by: str = Field(default="", max_length=128)
-    limit: str = Field(max_length=64)
+    metric: Metric = Field(description="The figure that was bounded.")
+    by: str = Field(default="", max_length=128, description="The column whose every value had to hold it.")
+    limit: str = Field(max_length=64, description="The bound, as text.")
     value: float | None = Field(
         default=None, description="The figure that was judged; the worst slice's where the gate is by column."
     )
-    passed: bool
-    message: str = Field(default="", max_length=512)
+    passed: bool = Field(description="The verdict.")
+    message: str = Field(default="", max_length=512, description="The verdict for people.")
 
 
 class ChampionRecord(Model):
     """The deployed version of that time on the same held-out rows."""
 
-    version: str = Field(max_length=63)
-    metrics: dict[str, float]
-    rows: int
-    verdict: Literal["Better", "Worse", "Inconclusive"]
-    message: str = Field(default="", max_length=512)
+    version: str = Field(max_length=63, description="That version.")
+    metrics: Metrics
+    rows: int = Field(description="The rows that both were judged on.")
+    verdict: Literal["Better", "Worse", "Inconclusive"] = Field(description="How the new version did against it.")
+    message: str = Field(default="", max_length=512, description="The verdict for people.")
 
 
 class DataRecord(Model):
     """The data that the version was trained on."""
 
-    source: str = Field(max_length=1024)
+    source: str = Field(max_length=1024, description="Address.")
     sha256: Sha256
-    rows: int
-    test_rows: int
-    columns: list[Annotated[str, Field(max_length=128)]] = Field(max_length=1000)
+    rows: int = Field(description="Rows in all.")
+    test_rows: int = Field(description="Rows held out.")
+    columns: list[Annotated[str, Field(max_length=128)]] = Field(max_length=1000, description="Columns.")
 
 
 class SplitRecord(Model):
     """How rows were held out."""
 
-    test: float
-    seed: int
-    key: list[Annotated[str, Field(max_length=128)]] = Field(default=[], max_length=16)
+    test: float = Field(description="Share held out.")
+    seed: int = Field(description="What the hash was salted with.")
+    key: list[Annotated[str, Field(max_length=128)]] = Field(
+        default=[], max_length=16, description="Columns that identify a row; the whole row where empty."
+    )
 
 
 class Score(Model):
     """The figure to know the version by."""
 
-    metric: Metric
-    value: float
+    metric: Metric = Field(description="The figure's name.")
+    value: float = Field(description="The figure.")
     text: str = Field(max_length=64, description="Such as roc_auc 0.912.")
 
 
 class Record(Model):
     """What is true of the version for ever."""
 
-    model: ModelName
-    number: int = Field(ge=1)
-    training: Name
-    run: int
+    model: ModelName = Field(description="The model.")
+    number: int = Field(ge=1, description="Versions of a model are counted from 1.")
+    training: Name = Field(description="The ModelTraining that made it.")
+    run: int = Field(description="Number of that training's run.")
     run_uid: str = Field(max_length=64, description="UID of the ModelTraining.")
     trigger: Trigger
-    created: Time
-    algorithm: str = Field(max_length=64)
-    parameters: dict[str, str] = Field(description="Chosen parameters, as text.")
-    seed: int
+    created: Time = Field(description="When it was registered.")
+    algorithm: str = Field(max_length=64, description="The estimator that won.")
+    parameters: dict[str, Text] = Field(max_length=50, description="Its parameters, as text.")
+    seed: int = Field(description="What the run's randomness was seeded with.")
     score: Score
-    metrics: dict[str, float] = Field(description="On the held-out rows.")
-    slices: list[SliceRecord] = Field(default=[], max_length=200)
-    gates: list[GateRecord] = Field(default=[], max_length=50)
+    metrics: dict[str, float] = Field(max_length=50, description="Figures on the held-out rows.")
+    slices: list[SliceRecord] = Field(default=[], max_length=200, description="Figures on parts of these rows.")
+    gates: list[GateRecord] = Field(default=[], max_length=50, description="The gates that it had to pass.")
     champion: ChampionRecord | None = None
     data: DataRecord
     split: SplitRecord
     artifacts: dict[str, ArtifactRecord] = Field(
-        description="By file name: model.onnx, signature.json, baseline.json, …"
+        max_length=50, description="By file name: model.onnx, signature.json, baseline.json, …"
     )
-    result: ArtifactRecord
+    result: ArtifactRecord = Field(description="The run's own account, result.json.")
     image: str = Field(default="", max_length=512, description="Image that the run ran in.")
     pipeline: str = Field(default="", max_length=64, description="SHA-256 of the compiled pipeline.")
-    packages: dict[str, str] = Field(default={}, description="Package versions of the run.")
-    git_revision: str = Field(default="", max_length=64)
+    packages: dict[str, Text] = Field(default={}, max_length=500, description="Package versions of the run.")
+    git_revision: str = Field(default="", max_length=64, description="Git revision of the training, where known.")
 
 
 class VersionSpec(Model):
@@ -118,29 +122,29 @@ class VersionSpec(Model):
 class Serving(Status):
     """Where the version serves."""
 
-    deployment: str = Field(max_length=63)
-    role: Literal["stable", "canary", "standby"]
-    since: Time
+    deployment: str = Field(max_length=63, description="The ModelDeployment.")
+    role: Literal["stable", "canary", "standby"] = Field(description="What it is there.")
+    since: Time = Field(description="Since when.")
 
 
 class Quarantine(Status):
     """Where the version is kept out."""
 
-    deployment: str = Field(max_length=63)
-    reason: str = Field(max_length=512)
-    since: Time
+    deployment: str = Field(max_length=63, description="The ModelDeployment.")
+    reason: str = Field(max_length=512, description="Why.")
+    since: Time = Field(description="Since when.")
 
 
 class VersionStatus(Status):
     """Where the version stands today."""
 
-    observed_generation: int | None = None
-    conditions: list[Condition] = Field(default=[], max_length=16)
+    observed_generation: Generation = None
+    conditions: Conditions = Field(default=[])
     state: str = Field(
         default="", max_length=64, description="For people: Serving, Canary, Standby, Quarantined, Idle."
     )
-    serving: list[Serving] = Field(default=[], max_length=50)
-    quarantined: list[Quarantine] = Field(default=[], max_length=50)
+    serving: list[Serving] = Field(default=[], max_length=50, description="Where it is in use.")
+    quarantined: list[Quarantine] = Field(default=[], max_length=50, description="Where it is kept out.")
 
 
 class ModelVersion(Object):
@@ -150,7 +154,8 @@ class ModelVersion(Object):
     PLURAL: ClassVar[str] = "modelversions"
     SHORT: ClassVar[str] = "mv"
     DOC: ClassVar[str] = (
-        "A registered version of a model: where it came from, how good it is, where it serves. Written once, by the operator."
+        "A registered version of a model: where it came from, how good it is, where it serves. "
+        "Written once, by the operator."
     )
     COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("Model", "string", ".spec.record.model"),
