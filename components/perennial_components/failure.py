@@ -12,14 +12,18 @@ from typing import Literal
 
 import msgspec
 
-Reason = Literal["DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"]
+Reason = Literal[
+    "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
+]
 
 FAILURE_FILE = "PERENNIAL_FAILURE_FILE"
 """Environment: where a component leaves a :class:`Failure`; unset outside the runner."""
 
 _NOT_SECRET = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ALLOW_HTTP", "AWS_ENDPOINT_URL"})
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
-_SIGNED = re.compile(r"(?i)\b((?:x-amz-(?:signature|credential|security-token)|sig|signature|token|password)=)[^&\s\"']+")
+_SIGNED = re.compile(
+    r"(?i)\b((?:x-amz-(?:signature|credential|security-token)|sig|signature|token|password)=)[^&\s\"']+"
+)
 
 
 class RunError(Exception):

@@ -42,4 +42,4 @@ def category_texts(column: Any) -> NDArray[np.object_]:
     """The cells as ``category_of`` has them, None where missing."""
     codes, uniques = pd.factorize(column)
     texts = np.array([*(category_of(value) for value in uniques), None], dtype=object)
-    return texts[codes]
+    return np.asarray(texts[codes], dtype=object)

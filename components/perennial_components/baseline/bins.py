@@ -1,5 +1,7 @@
 """Bins that stay readable and hold comparable shares, and their counts (see ``contracts.baseline.bin_index``)."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +68,7 @@ def labels_of(edges: tuple[float, ...]) -> tuple[str, ...]:
     digits = next((d for d in range(3, 17) if len({_short(edge, d) for edge in named}) == len(named)), 17)
     texts = [_short(edge, digits) for edge in named]
     texts += [texts[-1]] if len(named) < len(edges) else []
-    regular = [f"[{low},{high})" for low, high in zip(texts, texts[1:], strict=False)]
+    regular = [f"[{low},{high})" for low, high in pairwise(texts)]
     return (*regular[:-1], f"[{texts[-2]},{texts[-1]}]")
 
 

@@ -12,7 +12,7 @@ def baseline(
     predictions: dsl.Input[dsl.Dataset],
     evaluation: dsl.Input[dsl.Artifact],
     reference: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Counts what training data and predictions looked like, in the bins that serving counts.
 
     Args:

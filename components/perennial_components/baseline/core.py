@@ -12,10 +12,8 @@ from perennial_components.storage import OutOfFold
 from perennial_components.table import category_texts, numbers, unreadable
 
 
-def baseline(
-    table: pd.DataFrame, signature: Signature, predictions: OutOfFold, metrics: dict[str, float]
-) -> Baseline:
-    """Features are counted over all rows of ``table``, predictions out of fold; ``metrics`` are the held-out figures."""
+def baseline(table: pd.DataFrame, signature: Signature, predictions: OutOfFold, metrics: dict[str, float]) -> Baseline:
+    """Features are counted over all rows of ``table``, predictions out of fold; ``metrics`` are those held out."""
     chosen = predictions.probabilities[:, signature.positive]
     return Baseline(
         rows=len(table),

@@ -6,7 +6,7 @@ from perennial_components.base import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def check(request: str, data: dsl.Input[dsl.Dataset], checked: dsl.Output[dsl.Artifact]):
+def check(request: str, data: dsl.Input[dsl.Dataset], checked: dsl.Output[dsl.Artifact]) -> None:
     """Refuses data that fails a declared check or cannot be learned from.
 
     Args:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from perennial.contracts.request import Check, RunRequest
 from perennial.contracts.signature import category_of
-from perennial_components.records import Checked
 from perennial_components.failure import RunError
+from perennial_components.records import Checked
 from perennial_components.split.encoding import target_labels
 from perennial_components.table import category_texts, numbers, unreadable
 
@@ -86,7 +86,8 @@ def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
     for name in request.numeric:
         column = table[name]
         if column.notna().any() and not np.isfinite(numbers(column)).any():
-            yield f"column {name!r} is declared numeric, but none of its values is a number, for example {column.dropna().iloc[0]}"
+            example = column.dropna().iloc[0]
+            yield f"column {name!r} is declared numeric, but none of its values is a number, for example {example}"
 
 
 def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dict[str, int]) -> Iterator[str]:
@@ -99,7 +100,8 @@ def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dic
         yield f"column {name!r} is the target, compared with {request.target.above:g}: {unread} values are no numbers"
     counted = ", ".join(f"{label!r}: {count} rows" for label, count in list(classes.items())[:10])
     if len(classes) < 2:
-        yield f"column {name!r} is the target and has one class only ({counted or 'none'}): there is nothing to tell apart"
+        found = f"one class only ({counted})" if counted else "no class"
+        yield f"column {name!r} is the target and has {found}: there is nothing to tell apart"
         return
     small = [label for label, count in classes.items() if count < request.folds]
     if small:

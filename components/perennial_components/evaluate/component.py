@@ -14,7 +14,7 @@ def evaluate(
     onnx: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     evaluation: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Measures the exported model on held-out rows, by slice, and beside the champion.
 
     Args:

@@ -16,9 +16,9 @@ from perennial.contracts.result import ChampionMetrics, SliceMetrics
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.bins import edges_of, labels_of, numeric_places
 from perennial_components.evaluate.metrics import measure
-from perennial_components.records import CalibrationBin, Evaluation
 from perennial_components.failure import RunError
 from perennial_components.inference import probabilities_of
+from perennial_components.records import CalibrationBin, Evaluation
 from perennial_components.split.encoding import encode
 from perennial_components.storage import Encoded, store_message
 from perennial_components.table import category_texts, numbers
@@ -46,7 +46,9 @@ def evaluate(
             for column in request.slices
             for found in by_slice(column, held[column], target, probabilities, signature.positive)
         ),
-        confusion=tuple(map(tuple, confusion_matrix(target, probabilities.argmax(1), labels=_places(signature)).tolist())),
+        confusion=tuple(
+            map(tuple, confusion_matrix(target, probabilities.argmax(1), labels=_places(signature)).tolist())
+        ),
         roc=_roc(happened, chosen),
         calibration=tuple(_calibration(happened, chosen)),
         champion=compare(request, held, target, signature, read) if request.champion else None,
@@ -86,7 +88,9 @@ def compare(
     champion = request.champion
     assert champion is not None  # noqa: S101 - the caller asks only when there is one
     if champion.split != request.split:
-        return _inconclusive(champion, "its split settings differ: rows held out here may be among those it learned from")
+        return _inconclusive(
+            champion, "its split settings differ: rows held out here may be among those it learned from"
+        )
     try:
         its = msgspec.json.decode(read(champion.signature), type=Signature)
         model = read(champion.model)

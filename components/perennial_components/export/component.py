@@ -12,7 +12,7 @@ def export(
     model: dsl.Input[dsl.Model],
     onnx: dsl.Output[dsl.Model],
     parity: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Converts the fitted model to ONNX and compares both on every row.
 
     Args:
@@ -30,11 +30,13 @@ def export(
 
         from perennial_components.export import core
         from perennial_components.export.estimator import load_estimator
+        from perennial_components.threads import threads_for
 
         features = storage.read_encoded(rows.path).features
         fitted = load_estimator(model.path)
         exported = core.convert(fitted, features.shape[1], storage.read_request(request).model)
-        found = core.check_parity(fitted, exported, features)
+        with threads_for(len(features)):
+            found = core.check_parity(fitted, exported, features)
         Path(onnx.path).write_bytes(exported)
         storage.write_json(parity.path, found)
         onnx.metadata.update({"framework": "onnx", "parity": found.difference})

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
-from perennial_components.records import Parity
 from perennial_components.failure import RunError
 from perennial_components.inference import probabilities_of
+from perennial_components.records import Parity
 
 TOLERANCE = 1e-4
 _OPSET = 18

@@ -6,7 +6,7 @@ from perennial_components.base import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl.Artifact]):
+def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl.Artifact]) -> None:
     """Reads the CSV files of the request; never cached, for the files change behind one address.
 
     Args:

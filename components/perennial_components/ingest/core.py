@@ -10,8 +10,8 @@ import pandas as pd
 
 from perennial.contracts import objects
 from perennial.contracts.request import RunRequest
-from perennial_components.records import Ingested
 from perennial_components.failure import RunError, nearest
+from perennial_components.records import Ingested
 from perennial_components.storage import store_message
 from perennial_components.table import MISSING_TEXTS
 

@@ -18,7 +18,7 @@ def register(
     reference: dsl.Input[dsl.Artifact],
     result: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
-):
+) -> None:
     """Uploads the run's files, the report among them, and result.json last.
 
     Args:

@@ -1,5 +1,6 @@
 """Renders a run's account as one HTML page that loads nothing from anywhere."""
 
+import math
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any
@@ -25,7 +26,9 @@ _SIZE = 240
 
 def render(account: Account) -> str:
     """The page. Equal accounts give equal pages: there is no date on it."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((resources.files(__package__) / "report.html").read_text(encoding="utf-8"))
     evaluation = account.evaluation
     return template.render(
@@ -40,7 +43,9 @@ def render(account: Account) -> str:
         names=[name for name in METRICS if name in evaluation.metrics],
         lower=LOWER_IS_BETTER,
         roc=polyline(evaluation.roc),
-        calibration=[(_x(b.predicted), _y(b.observed), _radius(b.rows, evaluation.rows), b) for b in evaluation.calibration],
+        calibration=[
+            (_x(b.predicted), _y(b.observed), _radius(b.rows, evaluation.rows), b) for b in evaluation.calibration
+        ],
         size=_SIZE,
         slices=_by_column(evaluation),
     )
@@ -62,7 +67,7 @@ def metric_words(account: Account) -> dict[str, str]:
     which = f"rows with {positive}" if binary else "rows of a class"
     said = {
         "accuracy": "of 100 rows, {0:.0f} are put in the right class",
-        "balanced_accuracy": "the share of each class that is recognised, averaged: rare classes weigh as much as common ones",
+        "balanced_accuracy": "the share of each class that is recognised, averaged: rare ones weigh as much as others",
         "precision": f"of 100 rows that the model calls positive, {{0:.0f}} are {which}",
         "recall": f"of 100 {which}, the model finds {{0:.0f}}",
         "f1": "precision and recall in one figure (their harmonic mean)",
@@ -95,7 +100,7 @@ def _y(share: float) -> float:
 
 
 def _radius(rows: int, of: int) -> float:
-    return 2.5 + 8 * (rows / max(of, 1)) ** 0.5
+    return 2.5 + 8 * math.sqrt(rows / max(of, 1))
 
 
 def _by_column(evaluation: Evaluation) -> dict[str, list[Any]]:

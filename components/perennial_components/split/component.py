@@ -11,7 +11,7 @@ def split(
     data: dsl.Input[dsl.Dataset],
     rows: dsl.Output[dsl.Dataset],
     signature: dsl.Output[dsl.Artifact],
-):
+) -> None:
     """Encodes the rows and holds some of them out, by a hash of their content.
 
     Args:

@@ -1,9 +1,10 @@
 """From text to the one tensor that models take, by a signature."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from typing import Any
 
 from perennial.contracts.request import RunRequest, Target
 from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature, category_of

@@ -13,7 +13,7 @@ def tune(
     model: dsl.Output[dsl.Model],
     tuned: dsl.Output[dsl.Artifact],
     predictions: dsl.Output[dsl.Dataset],
-):
+) -> None:
     """Searches the candidates' parameters by cross-validation and fits the best on all training rows.
 
     Args:
@@ -30,13 +30,14 @@ def tune(
     with reported("tune", unexpected="TrainingFailed"):
         from perennial.contracts.signature import Signature
         from perennial_components.export.estimator import save_estimator
+        from perennial_components.threads import threads_for
         from perennial_components.tune import core
 
-        fitted, found, out_of_fold = core.tune(
-            storage.read_request(request),
-            storage.read_json(signature.path, Signature),
-            storage.read_encoded(rows.path),
-        )
+        encoded = storage.read_encoded(rows.path)
+        with threads_for(len(encoded.target)):
+            fitted, found, out_of_fold = core.tune(
+                storage.read_request(request), storage.read_json(signature.path, Signature), encoded
+            )
         save_estimator(fitted, model.path)
         storage.write_json(tuned.path, found)
         storage.write_arrays(predictions.path, out_of_fold)

@@ -16,8 +16,8 @@ from perennial.contracts.request import Candidate, RunRequest, SearchRange
 from perennial.contracts.result import LOWER_IS_BETTER, METRICS, CandidateScore
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.metrics import score
-from perennial_components.records import Tuned
 from perennial_components.failure import RunError, nearest
+from perennial_components.records import Tuned
 from perennial_components.storage import Encoded, OutOfFold
 from perennial_components.tune.estimators import Value, as_parameter, make, require_known
 
