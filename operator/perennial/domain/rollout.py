@@ -1,0 +1,93 @@
+"""The decision about a ModelDeployment: a chain of small steps over one draft, then the moves that make it true.
+
+Moves come in an order that may be cut short anywhere: marks first (a version that is quarantined can no longer be
+chosen), then the Service (one write moves the traffic), then pods that are wanted, and last the end of those that are
+not. Whatever was not done is asked for again, for every move follows from the status and what is there.
+"""
+
+import re
+from datetime import datetime
+
+from perennial.domain.rollout_canary import roll_out
+from perennial.domain.rollout_rollback import handle_actions, handle_request, roll_back
+from perennial.domain.rollout_state import Decision, Draft, Finding, Move, Remove, Route, Run, Snapshot
+from perennial.domain.rollout_status import status_of
+from perennial.domain.rollout_target import choose
+
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,52}[a-z0-9])?")
+"""Names for which a Service and a Secret can be made."""
+
+
+def decide(snapshot: Snapshot, now: datetime) -> Decision:
+    """What is to be done about the deployment at ``now`` (aware)."""
+    draft = Draft.of(snapshot, now)
+    if not NAME.fullmatch(draft.name):
+        draft.problem = Finding(
+            "NameInvalid",
+            "a Service cannot have this name: make the ModelDeployment anew with at most 54 lower-case letters, digits "
+            "and dashes, the first a letter",
+        )
+        return Decision(status=status_of(draft))
+    handle_request(draft)
+    handle_actions(draft)
+    roll_back(draft)
+    if draft.restoring is None:
+        roll_out(draft, choose(draft))
+    _end_standby(draft)
+    return Decision(
+        status=status_of(draft),
+        moves=tuple(_moves(draft)),
+        events=tuple(draft.events),
+        requeue=_requeue(draft, now),
+        outcomes=dict(draft.outcomes),
+    )
+
+
+def _end_standby(draft: Draft) -> None:
+    if draft.standby is None:
+        return
+    if draft.now < draft.standby.until:
+        draft.wakes.append(draft.standby.until)
+        return
+    version = draft.standby.revision.version
+    draft.standby = None
+    draft.event("Normal", "StandbyEnded", f"{version} no longer stands by")
+
+
+def _moves(draft: Draft) -> list[Move]:
+    moves: list[Move] = list(draft.marks)
+    route = _route(draft)
+    if route:
+        moves.append(route)
+    runs = _runs(draft)
+    moves += runs
+    if runs:
+        wanted = {run.revision.revision for run in runs}
+        moves += [Remove(child.name) for child in draft.snapshot.children if child.revision not in wanted]
+    return moves
+
+
+def _route(draft: Draft) -> Route | None:
+    if draft.stable:
+        return Route(None if draft.wide and draft.rollout else draft.stable.revision)
+    return Route(draft.rollout.target.revision) if draft.rollout else None
+
+
+def _runs(draft: Draft) -> list[Run]:
+    """What runs; a standby of the stable's size could take over at any time."""
+    runs = []
+    if draft.stable:
+        runs.append(Run(draft.stable, draft.replicas))
+    if draft.restoring:
+        runs.append(Run(draft.restoring, draft.replicas))
+    if draft.rollout:
+        runs.append(Run(draft.rollout.target, draft.canary_replicas or draft.replicas))
+    if draft.standby and all(draft.standby.revision.revision != run.revision.revision for run in runs):
+        runs.append(Run(draft.standby.revision, draft.replicas))
+    return runs
+
+
+def _requeue(draft: Draft, now: datetime) -> float | None:
+    """Seconds until the next moment that matters; events of the cluster wake the loop by themselves."""
+    ahead = [wake for wake in draft.wakes if wake > draft.now]
+    return max(1.0, (min(ahead) - now).total_seconds()) if ahead else None

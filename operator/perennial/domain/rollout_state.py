@@ -1,0 +1,233 @@
+"""What a decision about a ModelDeployment is made from, what it may ask for, and the draft in which it grows."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from perennial.api.deployment import (
+    DeploymentSpec,
+    DeploymentStatus,
+    Held,
+    ModelDeployment,
+    Revision,
+    RolloutStatus,
+    Standing,
+    TrafficStatus,
+)
+from perennial.api.drift import Action
+from perennial.api.version import ModelVersion
+from perennial.domain.analysis import Observed, Unavailable
+from perennial.domain.plan import Event
+from perennial.domain.rollout_quarantine import Quarantined, quarantines
+
+REASON_LIMIT = 500
+HISTORY_LIMIT = 10
+HANDLED_LIMIT = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said: a CamelCase reason and a message for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Child:
+    """An apps/v1 Deployment of ours: ``replicas`` are wanted, ``observed`` are there, ``ready`` are ready.
+
+    ``template`` is the pod template as it stands; ``rendered`` names the rendering that it came from.
+    """
+
+    name: str
+    revision: str
+    replicas: int = 0
+    ready: int = 0
+    observed: int = 0
+    rendered: str = ""
+    trouble: Finding | None = None
+    template: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A predictor pod that is not on its way out; ``trouble`` is why it is not ready, in the cluster's own words."""
+
+    revision: str
+    ready: bool
+    trouble: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An action of the DriftMonitor ``monitor``."""
+
+    monitor: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a decision needs. ``versions`` are those of the model; ``image`` is what a new rollout gets.
+
+    ``measured`` is None when no measurement was due.
+    """
+
+    deployment: ModelDeployment
+    image: str
+    versions: tuple[ModelVersion, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    children: tuple[Child, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    measured: Observed | Unavailable | None = None
+
+    def child(self, revision: Revision | None) -> Child | None:
+        """The Deployment that runs ``revision``."""
+        return next((each for each in self.children if revision and each.revision == revision.revision), None)
+
+    def ready(self, revision: Revision | None) -> int:
+        """Ready pods of ``revision``."""
+        child = self.child(revision)
+        return child.ready if child else 0
+
+    def version(self, name: str) -> ModelVersion | None:
+        """The ModelVersion ``name``."""
+        return next((each for each in self.versions if each.metadata.name == name), None)
+
+    def trouble(self, revision: Revision) -> Finding | None:
+        """Why pods of ``revision`` are not ready, where the cluster says so."""
+        told = [pod.trouble for pod in self.pods if pod.revision == revision.revision and pod.trouble]
+        if told:
+            return min(told, key=lambda finding: (finding.reason, finding.message))
+        child = self.child(revision)
+        return child.trouble if child else None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Quarantine (or, with None, release) ``version`` for this deployment, before anything else is done."""
+
+    version: str
+    quarantined: Quarantined | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """The Service selects the pods of ``revision``; with None all pods of the deployment."""
+
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """So many pods of ``revision``."""
+
+    revision: Revision
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Remove:
+    """The Deployment ``name`` and its pods go."""
+
+    name: str
+
+
+Move = Mark | Route | Run | Remove
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``moves`` in order; the order is what makes them safe to be cut short anywhere."""
+
+    status: DeploymentStatus
+    moves: tuple[Move, ...] = ()
+    events: tuple[Event, ...] = ()
+    requeue: float | None = None
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Draft:
+    """A decision in the making: the status so far, and what is to be done about it."""
+
+    snapshot: Snapshot
+    now: datetime
+    stable: Revision | None
+    rollout: RolloutStatus | None
+    standby: Standing | None
+    history: list[Revision]
+    held: Held | None
+    traffic: TrafficStatus
+    handled_request: str
+    handled_actions: list[str]
+    quarantined: dict[str, Quarantined]
+    restoring: Revision | None = None
+    """The last good revision while it starts and the bad one still serves."""
+    wide: bool = False
+    """Whether the Service selects stable and canary alike."""
+    canary_replicas: int = 0
+    problem: Finding | None = None
+    """Why the wanted version cannot be told."""
+    progress: Finding | None = None
+    paused: bool = False
+    marks: list[Mark] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    wakes: list[datetime] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, now: datetime) -> "Draft":
+        """The draft that changes nothing yet. ``now`` is cut to whole seconds, as the status keeps them."""
+        status = snapshot.deployment.status
+        return cls(
+            snapshot=snapshot,
+            now=now.replace(microsecond=0),
+            stable=status.stable,
+            rollout=status.rollout,
+            standby=status.standby,
+            history=list(status.history),
+            held=status.held,
+            traffic=status.traffic,
+            handled_request=status.handled_request,
+            handled_actions=list(status.handled_actions),
+            quarantined=quarantines(snapshot.versions, snapshot.deployment.metadata.name),
+        )
+
+    @property
+    def spec(self) -> DeploymentSpec:
+        """The wish."""
+        return self.snapshot.deployment.spec
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return self.snapshot.deployment.metadata.name
+
+    @property
+    def replicas(self) -> int:
+        """Pods of what serves."""
+        return self.spec.predictor.replicas
+
+    def event(self, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Says what was decided."""
+        self.events.append(Event(type_, reason, message))
+
+    def quarantine(self, version: str, mark: Quarantined) -> None:
+        """Keeps ``version`` out of this deployment from now on."""
+        self.quarantined[version] = mark
+        self.marks.append(Mark(version, mark))
+
+    def release(self, version: str) -> None:
+        """Lets ``version`` in again."""
+        self.quarantined.pop(version, None)
+        self.marks.append(Mark(version, None))
+
+    def serve(self, revision: Revision) -> None:
+        """``revision`` is the stable one from now on."""
+        self.stable = revision.model_copy(update={"since": self.now})
+        others = [each for each in self.history if each.revision != revision.revision]
+        self.history = [self.stable, *others][:HISTORY_LIMIT]
+        self.rollout = None
+        self.traffic = TrafficStatus()

@@ -1,0 +1,147 @@
+"""The status of a ModelDeployment in words: conditions, phase, shares."""
+
+from perennial.api.common import Condition
+from perennial.api.deployment import DeploymentStatus, TrafficStatus
+from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
+from perennial.domain.conditions import Truth, condition, without
+from perennial.domain.rollout_canary import pod_share
+from perennial.domain.rollout_rollback import impossible
+from perennial.domain.rollout_state import Draft, Finding
+from perennial.domain.rollout_target import held_cause
+
+_NEEDS_A_PERSON = frozenset({"VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid"})
+
+
+def status_of(draft: Draft) -> DeploymentStatus:
+    """The status to write."""
+    metadata = draft.snapshot.deployment.metadata
+    child = draft.snapshot.child(draft.stable or (draft.rollout.target if draft.rollout else None))
+    return DeploymentStatus(
+        observed_generation=metadata.generation,
+        conditions=_conditions(draft),
+        phase=_phase(draft),
+        stable=draft.stable,
+        rollout=draft.rollout,
+        standby=draft.standby,
+        history=draft.history,
+        held=draft.held,
+        traffic=_traffic(draft),
+        replicas=child.observed if child else 0,
+        ready_replicas=child.ready if child else 0,
+        selector=_selector(draft),
+        url=f"http://{metadata.name}.{metadata.namespace}.svc/v2/models/{draft.spec.model}/infer",
+        handled_request=draft.handled_request,
+        handled_actions=draft.handled_actions,
+    )
+
+
+def _selector(draft: Draft) -> str:
+    """What an autoscaler counts: the stable pods."""
+    if draft.stable is None:
+        return ""
+    return f"{LABEL_DEPLOYMENT}={draft.name},{LABEL_REVISION}={draft.stable.revision}"
+
+
+def _traffic(draft: Draft) -> TrafficStatus:
+    if draft.rollout is None or draft.stable is None:
+        return TrafficStatus()
+    steps, step = draft.spec.rollout.steps, draft.rollout.step
+    weight = steps[min(step, len(steps) - 1)].weight if draft.wide and steps and step >= 0 else 0
+    return TrafficStatus(wanted_weight=weight, pod_share=pod_share(draft), request_share=draft.traffic.request_share)
+
+
+def _phase(draft: Draft) -> str:
+    if draft.rollout or draft.restoring:
+        return "Paused" if draft.paused else "Progressing"
+    if draft.stable is None:
+        return "Pending"
+    if draft.held:
+        return "Holding"
+    return "Healthy" if _degraded(draft) is None else "Degraded"
+
+
+def _conditions(draft: Draft) -> list[Condition]:
+    metadata = draft.snapshot.deployment.metadata
+    found = list(draft.snapshot.deployment.status.conditions)
+
+    def put(type_: str, status: Truth, finding: Finding) -> None:
+        nonlocal found
+        found = condition(
+            found, type_, status, finding.reason, finding.message, generation=metadata.generation, now=draft.now
+        )
+
+    put("Ready", *_ready(draft))
+    put("Progressing", *_progressing(draft))
+    degraded = _degraded(draft)
+    put("Degraded", "True" if degraded else "False", degraded or Finding("AsWanted", ""))
+    for type_, finding in (("Reconciling", _reconciling(draft)), ("Stalled", _stalled(draft))):
+        if finding:
+            put(type_, "True", finding)
+        else:
+            found = without(found, type_)
+    return found
+
+
+def _ready(draft: Draft) -> tuple[Truth, Finding]:
+    if draft.stable is None:
+        return "False", draft.problem or draft.progress or _holding(draft) or Finding("Starting", "")
+    version = draft.stable.version
+    if draft.snapshot.ready(draft.stable) == 0:
+        return "False", _not_ready(draft)
+    note = draft.problem or _holding(draft)
+    if note:
+        return "True", Finding(note.reason, f"{version} serves; {note.message}")
+    return "True", Finding("Serving", f"{version} serves")
+
+
+def _not_ready(draft: Draft) -> Finding:
+    if draft.stable is None:
+        return Finding("Starting", "")
+    trouble = draft.snapshot.trouble(draft.stable)
+    if trouble:
+        return Finding(trouble.reason, f"no pod of {draft.stable.version} is ready: {trouble.message}")
+    return Finding("NoReadyPods", f"no pod of {draft.stable.version} is ready")
+
+
+def _holding(draft: Draft) -> Finding | None:
+    """What is kept out, and how it gets in again."""
+    if draft.held is None:
+        return None
+    version = draft.held.version
+    what = f"the new configuration of {version}" if draft.held.configuration else version
+    return Finding(
+        "ConfigurationHeld" if draft.held.configuration else "VersionQuarantined",
+        f"{what} is kept out since {draft.held.since:%Y-%m-%d %H:%M:%S}Z ({draft.held.reason}) until another version "
+        f"is wanted or it is released: kubectl annotate md {draft.name} --overwrite "
+        f"perennial.dev/request=release/{version}/$(uuidgen)",
+    )
+
+
+def _degraded(draft: Draft) -> Finding | None:
+    if draft.restoring and draft.progress:
+        return draft.progress
+    if draft.stable is None:
+        return _holding(draft)
+    if draft.snapshot.ready(draft.stable) == 0:
+        return _not_ready(draft)
+    if draft.problem and draft.problem.reason == "VersionQuarantined":
+        return draft.problem
+    holding = _holding(draft)
+    if holding:
+        return Finding(held_cause(draft), f"{draft.stable.version} serves in its place: {holding.message}")
+    return impossible(draft)
+
+
+def _progressing(draft: Draft) -> tuple[Truth, Finding]:
+    if draft.rollout or draft.restoring:
+        finding = draft.progress or Finding("Starting", "")
+        return ("False" if draft.paused else "True"), finding
+    return "False", draft.problem or _holding(draft) or Finding("Settled", "")
+
+
+def _reconciling(draft: Draft) -> Finding | None:
+    return (draft.progress or Finding("Starting", "")) if draft.rollout or draft.restoring else None
+
+
+def _stalled(draft: Draft) -> Finding | None:
+    return draft.problem if draft.problem and draft.problem.reason in _NEEDS_A_PERSON else None

@@ -1,0 +1,176 @@
+"""ModelDeployment: reads what a rollout depends on, and renders what was decided."""
+
+import asyncio
+import math
+from datetime import datetime
+from typing import Any
+
+from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected, Series
+from perennial.api.common import API_VERSION, seconds
+from perennial.api.deployment import ModelDeployment
+from perennial.api.drift import DriftMonitor
+from perennial.api.version import ModelVersion
+from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION, quarantine_annotation
+from perennial.domain.analysis import Observed, Unavailable, latency_query, next_analysis, requests_query
+from perennial.domain.plan import Annotate, Apply, CreateKey, Delete, Plan, Step
+from perennial.domain.rollout import decide
+from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
+from perennial.domain.rollout_state import Asked, Child, Mark, Move, Pod, Remove, Route, Run, Snapshot
+from perennial.reconcile.apply import holds
+from perennial.reconcile.controller import Context
+from perennial.render import predictor, traffic
+
+Json = dict[str, Any]
+
+
+class DeploymentController:
+    """One model in service."""
+
+    kind = ModelDeployment
+
+    async def gather(self, context: Context, raw: Json, now: datetime) -> Snapshot:
+        """The model's versions, the monitors' actions, the children, and a measurement where one is due."""
+        owner = ModelDeployment.parse(raw)
+        namespace, name = owner.metadata.namespace, owner.metadata.name
+        mine = f"{LABEL_DEPLOYMENT}={name}"
+        versions, monitors, deployments, pods, measured = await asyncio.gather(
+            context.api.list(API_VERSION, ModelVersion.KIND, namespace),
+            context.api.list(API_VERSION, DriftMonitor.KIND, namespace),
+            context.api.list("apps/v1", "Deployment", namespace, labels=mine),
+            context.api.list("v1", "Pod", namespace, labels=mine),
+            measure(context.prometheus, owner, now),
+        )
+        return Snapshot(
+            deployment=owner,
+            image=context.settings.serving_image,
+            versions=tuple(
+                ModelVersion.parse(each)
+                for each in versions
+                if ((each.get("spec") or {}).get("record") or {}).get("model") == owner.spec.model
+            ),
+            asked=tuple(_asked(monitors, name)),
+            children=tuple(_child(each) for each in deployments if not _leaving(each)),
+            pods=tuple(_pod(each) for each in pods if not _leaving(each)),
+            measured=measured,
+        )
+
+    def decide(self, snapshot: Snapshot, now: datetime) -> Plan:
+        """The plan that makes the decision true; applying what is there already writes nothing."""
+        if snapshot.deployment.metadata.deletion_timestamp:
+            return Plan()
+        decision = decide(snapshot, now)
+        return Plan(
+            status=decision.status,
+            steps=tuple(step for move in decision.moves for step in _steps(snapshot, move)),
+            events=decision.events,
+            requeue=decision.requeue,
+            outcomes=decision.outcomes,
+        )
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _leaving(raw: Json) -> bool:
+    return "deletionTimestamp" in raw["metadata"]
+
+
+def _asked(monitors: list[Json], name: str) -> list[Asked]:
+    parsed = [DriftMonitor.parse(each) for each in monitors if (each.get("spec") or {}).get("deployment") == name]
+    return [Asked(monitor.metadata.name, action) for monitor in parsed for action in monitor.status.actions]
+
+
+def _child(raw: Json) -> Child:
+    metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
+    return Child(
+        name=metadata["name"],
+        revision=(metadata.get("labels") or {}).get(LABEL_REVISION, ""),
+        replicas=spec.get("replicas", 1),
+        ready=status.get("readyReplicas", 0),
+        observed=status.get("replicas", 0),
+        rendered=(metadata.get("annotations") or {}).get(predictor.ANNOTATION_RENDERED, ""),
+        trouble=trouble_of_deployment(raw),
+        template=spec["template"],
+    )
+
+
+def _pod(raw: Json) -> Pod:
+    revision = (raw["metadata"].get("labels") or {}).get(LABEL_REVISION, "")
+    return Pod(revision=revision, ready=is_ready(raw), trouble=trouble_of_pod(raw))
+
+
+async def measure(prometheus: Prometheus, owner: ModelDeployment, now: datetime) -> Observed | Unavailable | None:
+    """The interval that ends now, when a measurement is due; that Prometheus is away is a finding, not an error."""
+    rollout, stable, analysis = owner.status.rollout, owner.status.stable, owner.spec.rollout.analysis
+    if rollout is None or stable is None or rollout.step < 0 or now < next_analysis(rollout, analysis):
+        return None
+    deployment, interval = f"{owner.metadata.namespace}/{owner.metadata.name}", seconds(analysis.interval)
+    version, at = rollout.target.version, now.timestamp()
+    try:
+        requests = await prometheus.query(requests_query(deployment, (version, stable.version), interval), at)
+        latency = await prometheus.query(latency_query(deployment, version, interval), at)
+    except (PrometheusUnavailable, QueryRejected) as error:
+        return Unavailable(rollout.target.revision, str(error)[:500])
+    return _observed(rollout.target.revision, requests, latency)
+
+
+def _observed(revision: str, requests: list[Series], latency: list[Series]) -> Observed:
+    total: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    for series in requests:
+        version, code, value = series.labels.get("version", ""), series.labels.get("code", ""), _value(series)
+        total[version] = total.get(version, 0.0) + (value or 0.0)
+        if code.startswith("5"):
+            errors[version] = errors.get(version, 0.0) + (value or 0.0)
+    return Observed(revision, total, errors, _value(latency[0]) if latency else None)
+
+
+def _value(series: Series) -> float | None:
+    """The newest value; None where there is none to reckon with (NaN: no requests)."""
+    value = series.points[-1][1] if series.points else math.nan
+    return None if math.isnan(value) else value
+
+
+# --- rendering ----------------------------------------------------------------------------------------------------
+
+
+def _steps(snapshot: Snapshot, move: Move) -> list[Step]:
+    owner = snapshot.deployment
+    namespace, name = owner.metadata.namespace, owner.metadata.name
+    match move:
+        case Mark(version, quarantined):
+            value = quarantined.annotation() if quarantined else None
+            mark = {quarantine_annotation(name): value}
+            return [Annotate(API_VERSION, ModelVersion.KIND, namespace, version, mark)]
+        case Route(revision):
+            return [Apply(traffic.service(owner, revision))]
+        case Run():
+            return _run(snapshot, move)
+        case Remove(child):
+            return [Delete("apps/v1", "Deployment", namespace, child)]
+
+
+def _run(snapshot: Snapshot, run: Run) -> list[Step]:
+    """Nothing for a version that is gone: what runs of it stays as it is."""
+    owner, version = snapshot.deployment, snapshot.version(run.revision.version)
+    if version is None:
+        return []
+    wanted = predictor.deployment(owner, run.revision, version.spec.record, run.replicas)
+    child = snapshot.child(run.revision)
+    if child is None:
+        return [CreateKey(predictor.key_secret(owner), predictor.KEY_ENTRY), Apply(wanted)]
+    if child.rendered and child.rendered != wanted["metadata"]["annotations"][predictor.ANNOTATION_RENDERED]:
+        return [Apply(_as_it_stands(wanted, child))]
+    return [Apply(wanted)]
+
+
+def _as_it_stands(wanted: Json, child: Child) -> Json:
+    """``wanted`` with the pod template that another operator version rendered: upgrading restarts no model."""
+    if holds(wanted["spec"]["template"], child.template):
+        return wanted
+    annotations = {**wanted["metadata"]["annotations"], predictor.ANNOTATION_RENDERED: child.rendered}
+    return {
+        **wanted,
+        "metadata": {**wanted["metadata"], "annotations": annotations},
+        "spec": {**wanted["spec"], "template": child.template},
+    }
