@@ -41,6 +41,22 @@ build_image() { # REF ARGUMENT...
   say "built $ref in $((SECONDS - started)) s"
 }
 
+# Makes an image of the archives known to buildah, which may have lost it.
+use_archive() { # REF
+  buildah_ inspect --type image "$1" >/dev/null 2>&1 || buildah_ pull --quiet "oci-archive:$(archive_of "$1")" >/dev/null
+}
+
+# Removes the archives of an image's older builds, but for the newest three.
+forget_older() { # REF
+  local archive
+  archive=$(archive_of "$1")
+  if [ -e "$archive" ]; then
+    find "$IMAGE_ARCHIVES" -name "$(basename "${archive%_*}")_*.tar" -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm
+  fi
+}
+
+cluster_is_up() { node_images >/dev/null 2>&1; }
+
 node_images() {
   if docker_answers; then
     docker exec "$PERENNIAL_KIND_NAME-control-plane" ctr --namespace k8s.io images ls --quiet

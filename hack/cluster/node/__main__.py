@@ -178,16 +178,16 @@ def node_ready() -> bool:
 
 def check_machine() -> str:
     if os.geteuid() != 0:
-        raise SystemExit("error: the node needs root (there is no Docker engine that would take its place): sudo make cluster")
-    needed = ("containerd", "ctr", "runc", "iptables", "ip", "openssl", "nsenter")
+        raise SystemExit("error: without Docker the node needs root: sudo make cluster")
+    needed = ("containerd", "ctr", "runc", "iptables", "ip", "openssl", "nsenter", "/usr/lib/cni/ptp")
     missing = [program for program in needed if shutil.which(program, path=processes.PATH) is None]
-    if missing or not Path("/usr/lib/cni/ptp").exists():
-        raise SystemExit(f"error: programs missing ({', '.join(missing) or '/usr/lib/cni/ptp'}): run hack/system-packages")
+    if missing:
+        raise SystemExit(f"error: programs missing: {', '.join(missing)}; run hack/system-packages")
     return shutil.which("containerd", path=processes.PATH) or ""
 
 
 def up() -> None:
-    """Starts what is missing. The API server, containerd and the images they need come first; the rest waits for them."""
+    """Starts what is missing: the API server and containerd first, then what waits for them."""
     containerd = check_machine()
     programs, dns, pause = (Path(os.environ[f"PERENNIAL_{name}_BIN"]) for name in ("NODE", "COREDNS", "PAUSE"))
     init = init_process()
@@ -198,8 +198,9 @@ def up() -> None:
         init = start_init(f"{pause}/pause")
     connect_network(init)
     write_access()
-    for daemon in (daemons.etcd(STATE, programs), daemons.apiserver(STATE, programs), daemons.containerd(STATE, containerd)):
-        ensure(init, daemon)
+    ensure(init, daemons.etcd(STATE, programs))
+    ensure(init, daemons.apiserver(STATE, programs))
+    ensure(init, daemons.containerd(STATE, containerd))
     processes.enter(init, processes.CLONE_NEWNET)
     await_step("API server ready", "kube-apiserver", lambda: fetch("/readyz"), 60)
     for daemon in daemons.controllers(STATE, programs):

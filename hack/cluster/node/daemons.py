@@ -85,7 +85,11 @@ def controllers(state: Path, programs: Path) -> list[Daemon]:
     daemons = []
     for name, flags in own.items():
         config = f"{state}/{name}.kubeconfig"
-        access = (f"--kubeconfig={config}", f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}")
+        access = (
+            f"--kubeconfig={config}",
+            f"--authentication-kubeconfig={config}",
+            f"--authorization-kubeconfig={config}",
+        )
         common = ("--leader-elect=false", "--bind-address=127.0.0.1")
         daemons.append(Daemon(name, (f"{programs}/{name}", *access, *common, *flags)))
     return daemons
@@ -109,11 +113,14 @@ def containerd(state: Path, program: str) -> Daemon:
         "ranges": [[{"subnet": POD_CIDR}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
-    plugins = [{"type": "ptp", "ipMasq": False, "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}]
+    plugins = [
+        {"type": "ptp", "ipMasq": False, "ipam": ipam},
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ]
     text = f"""version = 2
 root = "{state}/containerd"
 state = "{state}/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+disabled_plugins = {json.dumps([f"io.containerd.snapshotter.v1.{name}" for name in ("btrfs", "devmapper", "zfs")])}
 [grpc]
   address = "{state}/run/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
@@ -182,7 +189,9 @@ def proxy(state: Path, programs: Path) -> Daemon:
         # Endpoints that change must be in the rules before a terminating pod stops listening.
         "iptables": {"minSyncPeriod": "100ms"},
     }
-    return Daemon("kube-proxy", (f"{programs}/kube-proxy", f"--config={config}"), {config: json.dumps(settings, indent=1)})
+    return Daemon(
+        "kube-proxy", (f"{programs}/kube-proxy", f"--config={config}"), {config: json.dumps(settings, indent=1)}
+    )
 
 
 def coredns(state: Path, programs: Path) -> Daemon:

@@ -77,7 +77,8 @@ def resolve(target: str) -> tuple[str, int]:
     namespace, host, port = match[1], match[2], int(match[3])
     if namespace:
         command = [KUBECTL, f"--kubeconfig={os.environ['PERENNIAL_KUBECONFIG']}", f"--namespace={namespace}"]
-        answer = subprocess.run([*command, "get", "service", host, "-o", "json"], check=False, capture_output=True, text=True)
+        command += ["get", "service", host, "--output=json"]
+        answer = subprocess.run(command, check=False, capture_output=True, text=True)
         if answer.returncode != 0:
             raise SystemExit(f"error: {answer.stderr.strip()}")
         address = json.loads(answer.stdout)["spec"].get("clusterIP", "None")
@@ -98,11 +99,11 @@ def command_for(local: int, target: str) -> tuple[str, list[str]]:
         namespace, _, service = target.partition("/")
         service, _, port = service.partition(":")
         access = [f"--kubeconfig={os.environ['PERENNIAL_KUBECONFIG']}", f"--namespace={namespace}"]
-        return target, [KUBECTL, *access, "port-forward", "--address=127.0.0.1", f"service/{service}", f"{local}:{port}"]
-    network = network_process()
-    host, port = resolve(target)
-    argv = [sys.executable, __file__, "serve", str(local), host, str(port), str(network)]
-    return f"{network}/{local}/{host}:{port}", argv
+        what = ["--address=127.0.0.1", f"service/{service}", f"{local}:{port}"]
+        return target, [KUBECTL, *access, "port-forward", *what]
+    network, (host, number) = network_process(), resolve(target)
+    argv = [sys.executable, __file__, "serve", str(local), host, str(number), str(network)]
+    return f"{network}/{local}/{host}:{number}", argv
 
 
 def start(name: str, local: int, target: str) -> None:

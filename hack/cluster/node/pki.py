@@ -22,18 +22,19 @@ def _certificate(folder: Path, name: str, subject: str, names: str) -> None:
 
 
 def create(target: Path, *, node: str, node_ip: str, service_ip: str) -> None:
-    """Makes the authority and all certificates, and puts the folder in place as a whole: a kill leaves no half of it."""
+    """Makes the authority and all certificates; the folder is put in place as a whole, a kill leaves no half of it."""
     if target.exists():
         return
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700, parents=True)
-    _openssl(part, "req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", "/CN=perennial-node-ca")
+    authority = ("-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", "/CN=perennial-node-ca")
+    _openssl(part, "req", "-x509", *KEY, *authority)
     server = "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1"
     _certificate(part, "apiserver", "/CN=kube-apiserver", f"{server},IP:{service_ip},IP:{node_ip}")
     _certificate(part, "kubelet", f"/O=system:nodes/CN=system:node:{node}", f"DNS:{node},IP:{node_ip}")
-    _certificate(part, "apiserver-kubelet", "/O=system:masters/CN=kube-apiserver-kubelet-client", "DNS:apiserver-kubelet")
-    _certificate(part, "admin", "/O=system:masters/CN=admin", "DNS:admin")
+    for client in ("apiserver-kubelet", "admin"):
+        _certificate(part, client, f"/O=system:masters/CN={client}", f"DNS:{client}")
     for client in ("kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns"):
         _certificate(part, client, f"/CN=system:{client}", f"DNS:{client}")
     _openssl(part, "genrsa", "-out", "sa.key", "2048")
@@ -48,20 +49,14 @@ def kubeconfig(pki: Path, user: str, server: str) -> str:
         return base64.b64encode((pki / name).read_bytes()).decode()
 
     name = "perennial"
+    cluster = {"server": server, "certificate-authority-data": embedded("ca.crt")}
+    proof = {"client-certificate-data": embedded(f"{user}.crt"), "client-key-data": embedded(f"{user}.key")}
     return json.dumps(
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": embedded("ca.crt")}}],
-            "users": [
-                {
-                    "name": user,
-                    "user": {
-                        "client-certificate-data": embedded(f"{user}.crt"),
-                        "client-key-data": embedded(f"{user}.key"),
-                    },
-                }
-            ],
+            "clusters": [{"name": name, "cluster": cluster}],
+            "users": [{"name": user, "user": proof}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
             "current-context": name,
         },

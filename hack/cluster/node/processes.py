@@ -64,7 +64,7 @@ def marked(prefix: str) -> Iterator[tuple[int, str]]:
 def program_of(pid: int) -> str:
     """The name of the program that a process runs, empty if it has ended."""
     try:
-        return Path(os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")).name
+        return Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
     except OSError:
         return ""
 
@@ -123,7 +123,7 @@ def _become(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> N
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     os.closerange(3, 1024)
-    os.execve(argv[0], list(argv), dict(environment))  # noqa: S606: no shell is wanted
+    os.execve(argv[0], list(argv), dict(environment))
 
 
 def spawn(
@@ -143,7 +143,7 @@ def spawn(
         if os.fork() == 0:
             first()
             _become(argv, environment, log)
-    except BaseException as error:  # noqa: BLE001: whatever it is, it must not run on as a second `up`
+    except BaseException as error:  # noqa: BLE001 - it must not run on as a second `up`
         print(f"cannot start {argv[0]}: {error}", file=log_file, flush=True)
     finally:
         os._exit(0)
@@ -163,4 +163,4 @@ def run_in_network(pid: int, *command: str, text: str | None = None) -> str:
 
     Raises subprocess.CalledProcessError; its stderr says why."""
     argv = ["nsenter", f"--net=/proc/{pid}/ns/net", *command]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, input=text).stdout  # noqa: S603
+    return subprocess.run(argv, check=True, capture_output=True, text=True, input=text).stdout
