@@ -60,10 +60,12 @@ env-operator env-components env-serving: env-%: system-packages
 .PHONY: crds generated lint format lock clean
 crds: env-operator env-components ## Writes the generated files: CRDs, their reference, the compiled pipeline
 	@$(PY)/python -m perennial.api.crdgen
+	$(PY)/python -m perennial.api.reference
 	.venvs/components/bin/python -m perennial_components.pipelines.compile
 
 generated: env-operator env-components ## Fails where a generated file is not current
 	@$(PY)/python -m perennial.api.crdgen --check
+	$(PY)/python -m perennial.api.reference --check
 	.venvs/components/bin/python -m perennial_components.pipelines.compile --check
 
 lint: env-operator env-components env-serving ## ruff, mypy --strict, import-linter
