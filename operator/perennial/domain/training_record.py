@@ -1,0 +1,151 @@
+"""The ModelVersion that a run makes: a function of what the run left, so that making it twice is making it once."""
+
+import math
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from perennial.api.common import API_VERSION
+from perennial.api.training import ModelTraining, Run
+from perennial.api.version import ArtifactRecord, DataRecord, ModelVersion, Record, Score, SliceRecord, SplitRecord
+from perennial.contracts.names import (
+    FILE_BASELINE,
+    FILE_MODEL,
+    FILE_SIGNATURE,
+    GROUP,
+    LABEL_MANAGED_BY,
+    LABEL_TRAINING,
+    MANAGED_BY,
+)
+from perennial.contracts.request import Artifact
+from perennial.contracts.result import RunResult
+from perennial.domain.gates import Verdict
+from perennial.domain.training_request import Started
+
+LABEL_MODEL = f"{GROUP}/model"
+_NEEDED = (FILE_MODEL, FILE_SIGNATURE, FILE_BASELINE)
+_COLUMNS = 1000
+_SLICES = 200
+_TEXT = 128
+
+
+class Malformed(ValueError):
+    """The run's result is not what the request asked for; the message says where."""
+
+
+def read_result(data: bytes, begun: Started) -> RunResult:
+    """The result from its JSON. Raises :class:`Malformed`, also when it claims files that are not the run's own."""
+    try:
+        result = msgspec.json.decode(data, type=RunResult)
+    except msgspec.DecodeError as error:
+        raise Malformed(f"result.json cannot be read: {error}") from error
+    if absent := [name for name in _NEEDED if name not in result.artifacts]:
+        raise Malformed(f"result.json names no {', '.join(absent)}")
+    for name, artifact in result.artifacts.items():
+        if not artifact.uri.startswith(f"{begun.request.output}/") or "/../" in artifact.uri:
+            raise Malformed(f"{name} is at {artifact.uri}, outside of the run's folder {begun.request.output}")
+    if not math.isfinite(result.metrics.get(begun.spec.tuning.metric, math.nan)):
+        raise Malformed(f"result.json has no {begun.spec.tuning.metric} on the held-out rows")
+    return result
+
+
+def version_name(training: ModelTraining, number: int) -> str:
+    """The ModelVersion with this number."""
+    return f"{training.spec.model}-v{number}"
+
+
+def score(result: RunResult, begun: Started) -> Score:
+    """The tuned metric on the held-out rows."""
+    metric = begun.spec.tuning.metric
+    value = result.metrics[metric]
+    return Score(metric=metric, value=value, text=f"{metric} {value:.3f}")
+
+
+def is_ours(version: ModelVersion, training: ModelTraining, run: Run) -> bool:
+    """Whether ``version`` is the one that this run made."""
+    record = version.spec.record
+    return record.run_uid == training.metadata.uid and record.run == run.number
+
+
+def approval(verdict: Verdict, begun: Started) -> str:
+    """Rejected where a gate failed, otherwise as the spec has it."""
+    if not verdict.passed:
+        return "Rejected"
+    return "Approved" if begun.spec.approval == "Automatic" else "Pending"
+
+
+def manifest(training: ModelTraining, run: Run, begun: Started, result: RunResult, verdict: Verdict) -> dict[str, Any]:
+    """The ModelVersion of ``run``, which has its number reserved, its result recorded and its finish time set."""
+    made = record(training, run, begun, result, verdict)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": ModelVersion.KIND,
+        "metadata": {
+            "name": version_name(training, made.number),
+            "namespace": training.metadata.namespace,
+            "labels": {
+                LABEL_MANAGED_BY: MANAGED_BY,
+                LABEL_TRAINING: training.metadata.name,
+                LABEL_MODEL: training.spec.model,
+            },
+        },
+        "spec": {"record": made.wire(), "approval": approval(verdict, begun)},
+    }
+
+
+def record(training: ModelTraining, run: Run, begun: Started, result: RunResult, verdict: Verdict) -> Record:
+    """What is true of the version for ever."""
+    if run.reserved is None or run.result is None or run.finished_at is None:
+        raise ValueError("a version is recorded after its number, result and finish time are")
+    spec = begun.spec
+    return Record(
+        model=spec.model,
+        number=run.reserved,
+        training=training.metadata.name,
+        run=run.number,
+        run_uid=training.metadata.uid,
+        trigger=run.trigger,
+        created=run.finished_at,
+        algorithm=result.algorithm[:64],
+        parameters={key: _text(value) for key, value in result.parameters.items()},
+        seed=result.seed,
+        score=score(result, begun),
+        metrics=result.metrics,
+        slices=_slices(result),
+        gates=list(verdict.gates),
+        champion=verdict.champion,
+        data=_data(spec.data.source.uri, result),
+        split=SplitRecord(test=spec.data.split.test, seed=spec.data.split.seed, key=list(spec.data.split.key)),
+        artifacts={name: _artifact(artifact) for name, artifact in sorted(result.artifacts.items())},
+        result=ArtifactRecord.model_validate(run.result),
+        image=run.image,
+        pipeline=result.pipeline_sha256[:64],
+        packages=dict(sorted(result.packages.items())),
+    )
+
+
+def finish_time(at: datetime) -> datetime:
+    """``at`` in whole seconds, as it is read back."""
+    return at.replace(microsecond=0)
+
+
+def _slices(result: RunResult) -> list[SliceRecord]:
+    return [
+        SliceRecord(column=each.column[:_TEXT], value=each.value[:_TEXT], rows=each.rows, metrics=each.metrics)
+        for each in result.slices[:_SLICES]
+    ]
+
+
+def _data(source: str, result: RunResult) -> DataRecord:
+    data = result.data
+    columns = [column[:_TEXT] for column in data.columns[:_COLUMNS]]
+    return DataRecord(source=source, sha256=data.sha256, rows=data.rows, test_rows=data.test_rows, columns=columns)
+
+
+def _artifact(artifact: Artifact) -> ArtifactRecord:
+    return ArtifactRecord(uri=artifact.uri, sha256=artifact.sha256, size=artifact.size)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,152 @@
+"""What a run is asked to do, and the definition it was started for: both stand in one ConfigMap that never changes.
+
+So a run is judged by the spec of its start. What the spec says meanwhile is another run's business.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from perennial.api.training import CandidateSpec, DataSpec, ModelTraining, Run, TrainingSpec
+from perennial.api.version import ArtifactRecord, ModelVersion
+from perennial.contracts import request as contract
+from perennial.contracts.names import FILE_MODEL, FILE_SIGNATURE
+from perennial.domain.plan import short_hash
+
+REQUEST_KEY = "request.json"
+SPEC_KEY = "training.json"
+_HASH_LENGTH = 16
+_NOT_HASHED = {"approval", "engine"}
+"""Where and with what approval a run runs changes nothing about the model that it makes."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run as it was started."""
+
+    request: contract.RunRequest
+    spec: TrainingSpec
+
+    @property
+    def spec_hash(self) -> str:
+        """Of the spec that it was started for."""
+        return spec_hash(self.spec)
+
+    def data(self) -> dict[str, str]:
+        """The ConfigMap's entries."""
+        request = msgspec.json.encode(self.request, order="deterministic").decode()
+        return {REQUEST_KEY: request, SPEC_KEY: json.dumps(self.spec.wire(), sort_keys=True)}
+
+
+def read_started(config_map: dict[str, Any] | None) -> Started | None:
+    """The run as its ConfigMap tells; None when there is none that can be read."""
+    data = (config_map or {}).get("data") or {}
+    try:
+        request = msgspec.json.decode(data[REQUEST_KEY], type=contract.RunRequest)
+        return Started(request=request, spec=TrainingSpec.model_validate_json(data[SPEC_KEY]))
+    except (KeyError, msgspec.DecodeError, ValidationError):
+        return None
+
+
+def spec_hash(spec: TrainingSpec) -> str:
+    """Changes with all that makes another model of the same data; fields at their defaults do not enter.
+
+    So an operator that knows more fields than the one before retrains nothing.
+    """
+    plain = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_HASHED)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def job_name(training: ModelTraining, number: int) -> str:
+    """The name of the Job and the ConfigMap of run ``number``."""
+    metadata = training.metadata
+    return f"{metadata.name[:40].rstrip('-.')}-{number}-{short_hash(metadata.uid, str(number))}"
+
+
+def output(root: str, namespace: str, training: str, number: int) -> str:
+    """The store address of a run's files, without a slash at its end."""
+    return f"{root}/{namespace}/{training}/{number}"
+
+
+def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion | None) -> Started:
+    """The run ``run`` as it starts now. ``champion`` is the deployed version, met where the spec asks for it."""
+    spec, metadata = training.spec, training.metadata
+    request = contract.RunRequest(
+        namespace=metadata.namespace,
+        training=metadata.name,
+        run=run.number,
+        model=spec.model,
+        task=spec.task,
+        source=spec.data.source.uri,
+        target=_target(spec.data),
+        numeric=tuple(spec.features.numeric),
+        categorical=tuple(spec.features.categorical),
+        checks=_checks(spec.data),
+        split=split(spec),
+        imbalance=spec.imbalance,
+        candidates=tuple(map(_candidate, spec.candidates)),
+        metric=spec.tuning.metric,
+        trials=spec.tuning.trials,
+        folds=spec.tuning.folds,
+        slices=tuple(sorted({gate.by for gate in spec.evaluation.gates if gate.by})),
+        seed=spec.data.split.seed,
+        output=output(root, metadata.namespace, metadata.name, run.number),
+        champion=_champion(champion) if champion and spec.evaluation.champion else None,
+    )
+    return Started(request=request, spec=spec)
+
+
+def split(spec: TrainingSpec) -> contract.Split:
+    """How the spec holds rows out."""
+    given = spec.data.split
+    return contract.Split(test=given.test, seed=given.seed, key=tuple(given.key))
+
+
+def _target(data: DataSpec) -> contract.Target:
+    positive = data.target.positive
+    return contract.Target(
+        column=data.target.column,
+        above=positive.above if positive else None,
+        equals=positive.equals if positive else None,
+    )
+
+
+def _checks(data: DataSpec) -> tuple[contract.Check, ...]:
+    return tuple(
+        contract.Check(
+            column=check.column,
+            min=check.min,
+            max=check.max,
+            max_missing=check.max_missing,
+            allowed=tuple(check.allowed or ()),
+        )
+        for check in data.checks
+    )
+
+
+def _candidate(candidate: CandidateSpec) -> contract.Candidate:
+    ranges = {
+        name: contract.SearchRange(low=given.low, high=given.high, scale=given.scale)
+        for name, given in candidate.search.items()
+    }
+    return contract.Candidate(algorithm=candidate.algorithm, parameters=dict(candidate.parameters), search=ranges)
+
+
+def _champion(version: ModelVersion) -> contract.Champion | None:
+    record = version.spec.record
+    if FILE_MODEL not in record.artifacts or FILE_SIGNATURE not in record.artifacts:
+        return None
+    return contract.Champion(
+        version=version.metadata.name,
+        model=_artifact(record.artifacts[FILE_MODEL]),
+        signature=_artifact(record.artifacts[FILE_SIGNATURE]),
+        split=contract.Split(test=record.split.test, seed=record.split.seed, key=tuple(record.split.key)),
+    )
+
+
+def _artifact(record: ArtifactRecord) -> contract.Artifact:
+    return contract.Artifact(uri=record.uri, sha256=record.sha256, size=record.size)

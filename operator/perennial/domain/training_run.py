@@ -1,0 +1,151 @@
+"""How a run stands, read from its Job and its pod."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from perennial.api.common import parse_time
+from perennial.api.training import Engine
+from perennial.contracts.names import STORE_SECRET
+from perennial.contracts.request import Artifact
+from perennial.contracts.result import RunOutcome
+
+CONTAINER = "run"
+NO_POD_AFTER = timedelta(seconds=60)
+_PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ongoing:
+    """Not at its end; ``reason`` and ``message`` say what keeps its pod from starting, if anything does."""
+
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """It says that it succeeded, and where its result is. ``image`` is what the pod ran, by digest where known."""
+
+    result: Artifact
+    at: datetime
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It failed, for a cause that is known."""
+
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Lost:
+    """It ended, and its own account is lost: whether it succeeded only its files can tell."""
+
+    why: str
+    at: datetime
+
+
+Ending = Ongoing | Reported | Failed | Lost
+
+
+def observe(job: Json | None, pods: Sequence[Json], engine: Engine, now: datetime) -> Ending:
+    """How the run of ``job`` stands. ``pods`` are its pods; ``engine`` is what it was started with."""
+    pod = max(pods, key=lambda each: str(each["metadata"].get("creationTimestamp", "")), default=None)
+    terminated = _state(pod, "terminated") if pod else {}
+    if pod and terminated:
+        told = _told(pod, terminated, engine, now)
+        if told is not None:
+            return told
+    if job is None:
+        return Lost("its Job is gone", now)
+    end = _condition(job, "Failed") or _condition(job, "Complete")
+    if not end:
+        return Ongoing(*_trouble(job, pod, engine, now))
+    at = _time(end.get("lastTransitionTime"), now)
+    if end.get("reason") == "DeadlineExceeded":
+        message = f"the run took longer than spec.engine.deadline ({engine.deadline}): raise it, or search less"
+        return Failed("DeadlineExceeded", message, at)
+    if pod and pod.get("status", {}).get("reason") == "Evicted":
+        return Failed("Evicted", f"the node put the run's pod out: {pod['status'].get('message', '')}", at)
+    if terminated and terminated.get("exitCode"):
+        return Failed("InternalError", f"the run ended with exit code {terminated['exitCode']} and no word why", at)
+    return Lost("its pod left no account", at)
+
+
+def _told(pod: Json, terminated: Json, engine: Engine, now: datetime) -> Ending | None:
+    """What the ended container says of itself, if anything."""
+    at = _time(terminated.get("finishedAt"), now)
+    outcome = _outcome(terminated.get("message") or "")
+    if outcome and outcome.succeeded and outcome.result:
+        return Reported(outcome.result, at, _image(pod))
+    if outcome and not outcome.succeeded:
+        where = f"{outcome.component} failed: " if outcome.component else ""
+        return Failed(outcome.reason or "InternalError", where + (outcome.message or "it does not say why"), at)
+    if terminated.get("reason") == "OOMKilled":
+        limit = engine.resources.memory
+        message = f"the run needed more memory than its limit of {limit}: raise spec.engine.resources.memory"
+        return Failed("OOMKilled", message, at)
+    return None
+
+
+def _outcome(message: str) -> RunOutcome | None:
+    try:
+        return msgspec.json.decode(message, type=RunOutcome)
+    except msgspec.DecodeError:
+        return None
+
+
+def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tuple[str, str]:
+    """Why the run's pod does not start: (reason, message), empty while all is well."""
+    name = job["metadata"]["name"]
+    if pod is None:
+        if now - _time(job["metadata"].get("creationTimestamp"), now) < NO_POD_AFTER:
+            return "", ""
+        return "PodNotCreated", f"Job {name} has made no pod: kubectl describe job {name} says why"
+    waiting = _state(pod, "waiting")
+    reason, detail = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _PULL_REASONS:
+        return "ImagePullFailed", f"the image of the run cannot be had: {detail or reason}"
+    if reason in _START_REASONS and f'"{STORE_SECRET}"' in detail and "not found" in detail:
+        return "StoreSecretMissing", f"create the Secret {STORE_SECRET} in this namespace: {detail}"
+    if reason in _START_REASONS:
+        return reason, f"the run's container cannot start: {detail}"
+    scheduled = _condition(pod, "PodScheduled", "False")
+    if scheduled and scheduled.get("reason") == "Unschedulable":
+        wanted = f"cpu {engine.resources.cpu}, memory {engine.resources.memory}"
+        message = f"no node takes the run's pod ({wanted} in spec.engine.resources): {scheduled.get('message', '')}"
+        return "Unschedulable", message
+    return "", ""
+
+
+def _state(pod: Json, name: str) -> Json:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    state: Json = next((each.get("state") or {} for each in statuses if each.get("name") == CONTAINER), {})
+    return state.get(name) or {}
+
+
+def _image(pod: Json) -> str:
+    """What the container ran: the image's name, with its digest where the node knows it."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    status: Json = next((each for each in statuses if each.get("name") == CONTAINER), {})
+    image, digest = status.get("image", ""), str(status.get("imageID", "")).rpartition("@")[2]
+    return f"{image}@{digest}"[:512] if image and digest.startswith("sha256:") and "@" in status["imageID"] else image
+
+
+def _condition(raw: Json, type_: str, status: str = "True") -> Json | None:
+    conditions = raw.get("status", {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == type_ and each["status"] == status), None)
+
+
+def _time(text: str | None, otherwise: datetime) -> datetime:
+    return parse_time(text) if text else otherwise.replace(microsecond=0)

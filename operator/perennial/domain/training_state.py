@@ -1,0 +1,140 @@
+"""What a decision about a ModelTraining is made from, and the draft in which it grows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from perennial.api.deployment import ModelDeployment
+from perennial.api.drift import DriftMonitor
+from perennial.api.training import ModelTraining, Run, TrainingStatus
+from perennial.api.version import ModelVersion
+from perennial.contracts.request import Artifact
+from perennial.domain.plan import Event, Plan, Step
+from perennial.domain.training_request import Started
+from perennial.domain.training_run import Ending, Ongoing
+
+RUNS_KEPT = 10
+JOBS_KEPT = 3
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why nothing moves on, with what to do about it. ``phase`` is what ``kubectl get`` shows meanwhile."""
+
+    reason: str
+    message: str
+    phase: str = "Blocked"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A run's result.json: ``data`` with its record, or ``broken`` (reason and message, for good), or neither: none."""
+
+    data: bytes | None = None
+    artifact: Artifact | None = None
+    broken: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the start of a run needs: the ModelTrainings and ModelVersions around, the store's root and highest run."""
+
+    others: tuple[ModelTraining, ...] = ()
+    versions: tuple[ModelVersion, ...] = ()
+    root: str = ""
+    highest_run: int = 0
+    champion: ModelVersion | None = None
+
+
+@dataclass(frozen=True)
+class Following:
+    """How the run under way stands. ``versions`` are read once it is to be registered."""
+
+    ending: Ending = field(default_factory=Ongoing)
+    fetched: Fetched | None = None
+    versions: tuple[ModelVersion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a decision needs. ``image`` is the components' of today; ``jobs`` the names of this training's Jobs by
+    run number; ``store`` is why the store cannot be used (reason, message); ``latest`` the last run's ModelVersion.
+    """
+
+    training: ModelTraining
+    image: str = ""
+    monitors: tuple[DriftMonitor, ...] = ()
+    deployments: tuple[ModelDeployment, ...] = ()
+    jobs: tuple[tuple[int, str], ...] = ()
+    started: Started | None = None
+    store: tuple[str, str] | None = None
+    beginning: Beginning = Beginning()
+    following: Following = Following()
+    latest: ModelVersion | None = None
+
+
+Launch = Callable[[ModelTraining, Run, Started], tuple[Step, ...]]
+"""The steps that make a run's Job and what it needs."""
+
+
+@dataclass
+class Draft:
+    """A plan in the making: the status as it will be, the steps and events so far."""
+
+    snapshot: Snapshot
+    now: datetime
+    status: TrainingStatus
+    steps: list[Step] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    requeue: float | None = None
+    trouble: Trouble | None = None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, now: datetime) -> "Draft":
+        """Nothing decided yet."""
+        return cls(snapshot=snapshot, now=now, status=snapshot.training.status)
+
+    @property
+    def training(self) -> ModelTraining:
+        """The object that is decided about."""
+        return self.snapshot.training
+
+    def set(self, **changes: Any) -> None:
+        """Changes fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def set_run(self, run: Run, **changes: Any) -> Run:
+        """Changes fields of ``run`` in the status; returns the changed one."""
+        changed = run.model_copy(update=changes)
+        self.set(runs=[changed if each.number == run.number else each for each in self.status.runs])
+        return changed
+
+    def add_run(self, run: Run) -> None:
+        """Puts ``run`` first."""
+        self.set(runs=[run, *self.status.runs][:RUNS_KEPT], run_counter=run.number)
+
+    def event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Says it in an Event."""
+        self.events.append(Event("Warning" if warning else "Normal", reason, message))
+
+    def plan(self) -> Plan:
+        """The plan, once the status is complete."""
+        return Plan(
+            status=self.status,
+            steps=tuple(self.steps),
+            events=tuple(self.events),
+            requeue=self.requeue,
+            outcomes=dict(self.outcomes),
+        )
+
+
+def running(runs: Sequence[Run]) -> Run | None:
+    """The run under way."""
+    return next((run for run in runs if run.phase == "Running"), None)
+
+
+def finished(runs: Sequence[Run]) -> Run | None:
+    """The last run that ended."""
+    return next((run for run in runs if run.phase != "Running"), None)

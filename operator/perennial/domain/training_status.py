@@ -1,0 +1,57 @@
+"""A ModelTraining's conditions and phase, made anew from its runs at every decision.
+
+``Ready``: the last run that ended made an approved version, or why not; or what keeps the next one from going on.
+``Running``: whether a run is under way.
+"""
+
+from perennial.api.training import Run
+from perennial.api.version import ModelVersion
+from perennial.domain.conditions import Truth, condition
+from perennial.domain.training_state import Draft, finished, running
+
+REGISTERED = "Registered"
+Said = tuple[Truth, str, str]
+
+
+def conclude(draft: Draft, latest: ModelVersion | None) -> None:
+    """Completes the status. ``latest`` is the ModelVersion of the last run that ended, if it is there."""
+    under_way, last = running(draft.status.runs), finished(draft.status.runs)
+    generation = draft.training.metadata.generation
+    ready = _ready(draft, under_way, last, latest)
+    conditions = condition(draft.status.conditions, "Ready", *ready, generation=generation, now=draft.now)
+    conditions = condition(conditions, "Running", *_running(under_way), generation=generation, now=draft.now)
+    draft.set(conditions=conditions, observed_generation=generation, phase=_phase(draft, under_way, last, ready))
+
+
+def _ready(draft: Draft, under_way: Run | None, last: Run | None, latest: ModelVersion | None) -> Said:
+    if draft.trouble:
+        return "False", draft.trouble.reason, draft.trouble.message
+    if last is None:
+        return "Unknown", "Running" if under_way else "Pending", "no run has ended yet"
+    if last.outcome != REGISTERED:
+        return "False", last.outcome, f"run {last.number}: {last.message}"
+    given = latest.spec.approval if latest and latest.metadata.name == last.version else "Approved"
+    if given == "Pending":
+        message = f"{last.version} ({last.score}) waits for a person: set spec.approval of ModelVersion {last.version}"
+        return "False", "ApprovalPending", message
+    if given == "Rejected":
+        return "False", "VersionRejected", f"{last.version} was rejected by its spec.approval"
+    return "True", REGISTERED, last.message
+
+
+def _running(under_way: Run | None) -> Said:
+    if under_way is None:
+        return "False", "Idle", "no run is under way"
+    trigger = under_way.trigger
+    by = f" by {trigger.by}" if trigger.by else ""
+    return "True", trigger.type, f"run {under_way.number}, triggered by {trigger.type}{by}, in Job {under_way.job}"
+
+
+def _phase(draft: Draft, under_way: Run | None, last: Run | None, ready: Said) -> str:
+    if draft.trouble:
+        return draft.trouble.phase
+    if under_way:
+        return "Running" if under_way.launched else "Pending"
+    if last is None:
+        return "Pending"
+    return "Succeeded" if last.outcome == REGISTERED and ready[1] != "VersionRejected" else "Failed"
