@@ -1,0 +1,57 @@
+"""The request that the tests vary, and the data they run on."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from perennial.contracts.request import Candidate, RunRequest, SearchRange, Split, Target
+from perennial.contracts.signature import Signature
+from perennial_components.ingest.core import ingest
+from perennial_components.split.core import split
+from perennial_components.storage import Encoded
+
+DATA = Path(__file__).parents[3] / "examples" / "data"
+NUMERIC = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
+CATEGORICAL = ("sex", "cp", "fbs", "restecg", "exang", "slope", "thal")
+LOGISTIC = Candidate("LogisticRegression", search={"C": SearchRange(0.01, 10, "Log")})
+BOOSTING = Candidate("HistGradientBoosting", {"max_iter": 30}, {"learning_rate": SearchRange(0.02, 0.3, "Log")})
+
+
+def request(**changes: Any) -> RunRequest:
+    """A run on Cleveland's patients."""
+    base = RunRequest(
+        namespace="clinic",
+        training="heart",
+        run=1,
+        model="heart-disease",
+        task="Classification",
+        source=f"file://{DATA}/cleveland.csv",
+        target=Target("num", above=0),
+        numeric=NUMERIC,
+        categorical=CATEGORICAL,
+        checks=(),
+        split=Split(0.25, 7),
+        imbalance="ClassWeight",
+        candidates=(LOGISTIC,),
+        metric="roc_auc",
+        trials=3,
+        folds=3,
+        slices=("sex",),
+        seed=7,
+        output="file:///nowhere",
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def prepared(asked: RunRequest) -> tuple[pd.DataFrame, Encoded, Signature]:
+    """The table of a request, its rows encoded, and their signature."""
+    table, _ = ingest(asked, {})
+    rows, signature = split(asked, table)
+    return table, rows, signature
+
+
+def text_table(**columns: list[Any]) -> pd.DataFrame:
+    """A table of text as ingest makes it; None is missing."""
+    return pd.DataFrame({name: pd.array(cells, dtype="str") for name, cells in columns.items()})

@@ -1,0 +1,74 @@
+"""Data that a model should not be trained on is refused, with everything that is wrong with it at once."""
+
+import pytest
+
+from perennial.contracts.request import Check, Target
+from perennial_components.check.core import check
+from perennial_components.failure import RunError
+from tests.unit.components.support import prepared, request, text_table
+
+
+def refused(table: object, **changes: object) -> list[str]:
+    with pytest.raises(RunError) as error:
+        check(request(**changes), table)
+    assert error.value.reason == "DataRejected"
+    return error.value.message.splitlines()
+
+
+def small(**columns: list[object]) -> object:
+    rows = {"num": ["0", "1"] * 20, "age": ["50"] * 40, "sex": ["0", "1"] * 20} | columns
+    return text_table(**rows)
+
+
+SMALL = {"numeric": ("age",), "categorical": ("sex",)}
+
+
+def test_good_data_passes() -> None:
+    asked = request(checks=(Check("age", 0, 120), Check("chol", max_missing=0.3), Check("sex", allowed=("0", "1.0"))))
+    assert check(asked, prepared(asked)[0]).classes == {"0": 164, "1": 139}
+
+
+def test_every_failure_is_told_with_its_count_and_two_values() -> None:
+    table = small(age=["-3", "150", "old", "200", "151", None] + ["50"] * 34, sex=["m"] * 10 + ["1.0"] * 30)
+    checks = (Check("age", 0, 120, max_missing=0.0), Check("sex", allowed=("0", "1")))
+    assert refused(table, checks=checks, **SMALL) == [
+        "column 'age': a number: 1 rows fail, for example old",
+        "column 'age': at least 0: 1 rows fail, for example -3",
+        "column 'age': at most 120: 3 rows fail, for example 150 and 200",
+        "column 'age': at most 0% missing, 2.5% are: 1 rows fail",
+        "column 'sex': one of 0, 1: 10 rows fail, for example m",
+    ]
+
+
+def test_one_class() -> None:
+    assert refused(small(num=["0"] * 40), **SMALL) == [
+        "column 'num' is the target and has one class only ('0': 40 rows): there is nothing to tell apart"
+    ]
+
+
+def test_a_class_smaller_than_the_folds() -> None:
+    assert refused(small(num=["0"] * 38 + ["1"] * 2), folds=5, **SMALL) == [
+        "column 'num' is the target: every class needs at least 5 rows, one a fold"
+        " ('1' has fewer; '0': 38 rows, '1': 2 rows)"
+    ]
+
+
+def test_a_target_with_holes_or_words() -> None:
+    assert refused(small(num=[None, "x", *["0", "1"] * 19]), **SMALL) == [
+        "column 'num' is the target and is missing in 1 of 40 rows",
+        "column 'num' is the target, compared with 0: 1 values are no numbers",
+    ]
+
+
+def test_too_few_rows_and_a_numeric_column_of_words() -> None:
+    table = text_table(num=["0", "1"] * 5, age=["young", "old"] * 5, sex=["0", "1"] * 5)
+    assert refused(table, **SMALL) == [
+        "10 rows are too few to train on: at least 20 are needed",
+        "column 'age' is declared numeric, but none of its values is a number, for example young",
+    ]
+
+
+def test_a_target_of_words() -> None:
+    table = small(num=["yes", "no"] * 20)
+    assert check(request(target=Target("num", equals="yes"), **SMALL), table).classes == {"0": 20, "1": 20}
+    assert check(request(target=Target("num"), **SMALL), table).classes == {"no": 20, "yes": 20}

@@ -1,0 +1,141 @@
+"""What is measured, beside whom, and what is left out because it is undefined."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from perennial.contracts import objects
+from perennial.contracts.request import Artifact, Champion, Split
+from perennial.contracts.result import METRICS
+from perennial.contracts.signature import Signature
+from perennial_components.baseline.calibration import calibration_points
+from perennial_components.baseline.core import baseline
+from perennial_components.evaluate.core import compare, evaluate, verified_reader
+from perennial_components.evaluate.metrics import measure
+from perennial_components.export.core import convert
+from perennial_components.failure import RunError
+from perennial_components.tune.core import tune
+from tests.unit.components.support import DATA, prepared, request
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory) -> Champion:
+    """A model trained on Cleveland alone, in a store."""
+    folder = tmp_path_factory.mktemp("champion")
+    _, rows, signature = prepared(request())
+    model, _, _ = tune(request(trials=1), signature, rows)
+    written = objects.write(f"file://{folder}/model.onnx", convert(model, 13, "m"), {})
+    its = objects.write(f"file://{folder}/signature.json", msgspec.json.encode(signature), {})
+    return Champion("heart-disease-v1", written, its, Split(0.25, 7))
+
+
+@pytest.fixture(scope="module")
+def everyone():
+    asked = request(source=f"file://{DATA}/*.csv", slices=("sex", "age", "ca"))
+    table, rows, signature = prepared(asked)
+    model, _, out_of_fold = tune(asked, signature, rows)
+    return asked, table, rows, signature, convert(model, 13, "m"), out_of_fold
+
+
+def test_challenger_and_champion_on_the_same_rows(everyone, champion: Champion) -> None:
+    asked, table, rows, signature, model, _ = everyone
+    asked = msgspec.structs.replace(asked, champion=champion)
+    found = evaluate(asked, table, rows, signature, model, verified_reader({}))
+    assert set(found.metrics) == set(METRICS)
+    assert found.rows == int(rows.held.sum()) == sum(map(sum, found.confusion))
+    assert found.champion is not None
+    assert found.champion.inconclusive == ""
+    assert found.champion.rows == found.rows
+    assert found.champion.metrics["roc_auc"] < found.metrics["roc_auc"], "the others' patients are new to the champion"
+    assert sum(part.rows for part in found.calibration) == found.rows
+    assert found.roc[0] == (0.0, 0.0)
+    assert found.roc[-1] == (1.0, 1.0)
+
+
+def test_slices_cover_the_held_out_rows(everyone) -> None:
+    asked, table, rows, signature, model, _ = everyone
+    found = evaluate(asked, table, rows, signature, model, verified_reader({}))
+    by_column = {name: [part for part in found.slices if part.column == name] for name in asked.slices}
+    assert [part.value for part in by_column["sex"]] == ["0", "1"]
+    assert "(missing)" in [part.value for part in by_column["ca"]]
+    assert 2 < len(by_column["age"]) < 8, "many numbers are cut into ranges"
+    assert all(sum(part.rows for part in parts) == found.rows for parts in by_column.values())
+
+
+def inconclusive(everyone, champion: Champion, **changes: object) -> str:
+    asked, table, rows, signature, _, _ = everyone
+    asked = msgspec.structs.replace(asked, champion=champion, **changes)
+    found = compare(asked, table[rows.held], rows.target[rows.held], signature, verified_reader({}))
+    assert found.metrics == {}
+    return found.inconclusive
+
+
+def test_when_the_champion_cannot_be_compared(everyone, champion: Champion, tmp_path: Path) -> None:
+    assert "split settings differ" in inconclusive(everyone, champion, split=Split(0.25, 8))
+    forged = msgspec.structs.replace(champion, model=Artifact(champion.model.uri, "0" * 64))
+    assert "recorded is 000" in inconclusive(everyone, forged)
+    gone = msgspec.structs.replace(champion, model=Artifact(f"file://{tmp_path}/gone.onnx", "0" * 64))
+    assert inconclusive(everyone, gone).startswith("its files cannot be used: ")
+    asked, table, rows, signature, model, out_of_fold = everyone
+    fewer = (asked, table.drop(columns=["thal", "ca"]), rows, signature, model, out_of_fold)
+    assert inconclusive(fewer, champion) == "its inputs ca, thal are not in the data"
+    other = Signature("Classification", (), "num", ("no", "yes"))
+    its = objects.write(f"file://{tmp_path}/signature.json", msgspec.json.encode(other), {})
+    assert inconclusive(everyone, msgspec.structs.replace(champion, signature=its)) == "it predicts num as no, yes"
+
+
+def test_undefined_metrics_are_left_out() -> None:
+    only_negative = measure(np.zeros(4, dtype=np.int64), np.array([[0.9, 0.1]] * 4))
+    assert set(only_negative) == {"accuracy", "log_loss", "brier"}
+    assert measure(np.zeros(0, dtype=np.int64), np.zeros((0, 2))) == {}
+
+
+def test_figures_by_hand() -> None:
+    target = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    positive = np.array([0.9, 0.8, 0.3, 0.7, 0.1, 0.1, 0.2, 0.2])
+    found = measure(target, np.column_stack([1 - positive, positive]))
+    assert found["accuracy"] == 0.75
+    assert found["precision"] == found["recall"] == pytest.approx(2 / 3)
+    assert found["roc_auc"] == pytest.approx(14 / 15)
+    assert found["brier"] == pytest.approx(np.mean((positive - target) ** 2))
+
+
+def test_the_baseline_counts_rows_and_predictions(everyone) -> None:
+    _, table, rows, signature, _, out_of_fold = everyone
+    found = baseline(table, signature, out_of_fold, {"accuracy": 0.8})
+    assert found.rows == 920
+    assert all(sum(feature.counts) == 920 for feature in found.features)
+    chol = next(feature for feature in found.features if feature.name == "chol")
+    assert chol.counts[chol.bins.index("[0,85)")] == 172, "not measured in Switzerland, an atom"
+    assert sum(found.prediction.counts) == sum(found.predicted.counts) == int((~rows.held).sum())
+    assert (found.prediction.edges[0], found.prediction.edges[-1]) == (0.0, 1.0)
+    assert found.predicted.bins == ("0", "1")
+
+
+@pytest.mark.parametrize("rows", [300, 5000])
+def test_calibration_is_monotone_and_keeps_the_mean(rows: int) -> None:
+    random = np.random.default_rng(1)
+    raw = random.random(rows)
+    happened = random.random(rows) < raw**2
+    points = calibration_points(raw, happened)
+    x, y = (np.array(values) for values in zip(*points, strict=True))
+    assert (x[0], x[-1]) == (0.0, 1.0)
+    assert np.all(np.diff(x) > 0)
+    assert np.all(np.diff(y) >= 0)
+    assert np.interp(raw, x, y).mean() == pytest.approx(happened.mean(), abs=0.02)
+    assert np.interp(0.5, x, y) == pytest.approx(0.25, abs=0.08)
+
+
+def test_scores_worse_than_chance_say_only_how_often() -> None:
+    raw = np.linspace(0.01, 0.99, 200)
+    assert {y for _, y in calibration_points(raw, raw < 0.4)} == {0.4}
+
+
+def test_a_store_that_is_away_is_no_verdict_on_the_champion(everyone) -> None:
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    read = verified_reader({**away, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x"})
+    with pytest.raises(RunError, match=r"s3://a/b cannot be read") as error:
+        read(Artifact("s3://a/b", "0" * 64))
+    assert error.value.reason == "StoreUnavailable"

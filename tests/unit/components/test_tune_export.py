@@ -1,0 +1,141 @@
+"""The search is a function of data and seed; what is exported answers as what was fitted."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from perennial.contracts.request import Candidate, SearchRange
+from perennial_components.export import core as exporting
+from perennial_components.export.core import check_parity, convert
+from perennial_components.export.estimator import load_estimator, save_estimator
+from perennial_components.failure import RunError
+from perennial_components.inference import probabilities_of
+from perennial_components.threads import threads_for
+from perennial_components.tune.core import parameters_of, shares, tune
+from perennial_components.tune.estimators import make
+from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, prepared, request
+
+EVERYONE = request(source=f"file://{DATA}/*.csv")
+
+
+@pytest.fixture(scope="module")
+def hospitals():
+    return prepared(EVERYONE)
+
+
+def test_the_same_data_and_seed_give_the_same_model(hospitals) -> None:
+    _, rows, signature = hospitals
+    asked = request(candidates=(LOGISTIC, BOOSTING), trials=4)
+    with threads_for(920):
+        first, second = (tune(asked, signature, rows) for _ in range(2))
+    assert first[1] == second[1]
+    np.testing.assert_array_equal(first[2].probabilities, second[2].probabilities)
+    assert convert(first[0], 13, "m") == convert(second[0], 13, "m")
+    assert [candidate.trials for candidate in first[1].candidates] == [2, 2]
+
+
+def test_the_winner_has_the_best_score_by_the_metrics_direction(hospitals) -> None:
+    _, rows, signature = hospitals
+    bad, good = Candidate("LogisticRegression", {"C": 1e-6}), Candidate("LogisticRegression", {"C": 0.1})
+    for metric in ("roc_auc", "log_loss"):
+        asked = request(candidates=(bad, good), metric=metric, imbalance="None")
+        assert tune(asked, signature, rows)[1].winner == 1
+
+
+@pytest.mark.parametrize("candidate", [Candidate("LogisticRegression"), Candidate("HistGradientBoosting")])
+@pytest.mark.parametrize("source", ["cleveland", "hungarian", "switzerland", "va", "*"])
+def test_parity_on_the_real_hospitals(candidate: Candidate, source: str) -> None:
+    _, rows, signature = prepared(request(source=f"file://{DATA}/{source}.csv"))
+    with threads_for(920):
+        model = make(candidate.algorithm, {}, signature, weight="ClassWeight", seed=7)
+        model.fit(rows.features[~rows.held], rows.target[~rows.held])
+        exported = convert(model, 13, "heart")
+        assert exported == convert(model, 13, "heart")
+        assert check_parity(model, exported, rows.features).difference < 1e-5
+    label, probabilities = probabilities_of(exported, rows.features[:2])
+    assert label.dtype == np.int64
+    assert probabilities.dtype == np.float32
+    assert probabilities.shape == (2, 2)
+
+
+def test_an_export_that_answers_otherwise_is_refused(hospitals) -> None:
+    _, rows, signature = hospitals
+    one, other = (
+        make("LogisticRegression", {"C": c}, signature, weight="None", seed=1).fit(rows.features, rows.target)
+        for c in (0.01, 10.0)
+    )
+    with pytest.raises(RunError, match="differs from the estimator by up to 0") as error:
+        check_parity(one, convert(other, 13, "m"), rows.features)
+    assert error.value.reason == "ExportMismatch"
+    assert exporting.TOLERANCE == 1e-4
+
+
+def test_three_classes_export_too(hospitals) -> None:
+    table, _, _ = hospitals
+    asked = msgspec.structs.replace(
+        EVERYONE, target=msgspec.structs.replace(EVERYONE.target, column="cp", above=None), categorical=("sex",)
+    )
+    from perennial_components.split.core import split
+
+    rows, signature = split(asked, table)
+    assert signature.classes == ("1", "2", "3", "4")
+    model, _, out_of_fold = tune(asked, signature, rows)
+    assert out_of_fold.probabilities.shape[1] == 4
+    check_parity(model, convert(model, 7, "cp"), rows.features)
+
+
+def test_the_estimator_survives_its_file(hospitals, tmp_path) -> None:
+    _, rows, signature = hospitals
+    model = make("HistGradientBoosting", {"max_iter": 5}, signature, weight="None", seed=1)
+    model.fit(rows.features, rows.target)
+    save_estimator(model, str(tmp_path / "m.skops"))
+    again = load_estimator(str(tmp_path / "m.skops"))
+    np.testing.assert_array_equal(model.predict_proba(rows.features), again.predict_proba(rows.features))
+
+
+def test_trials_are_shared() -> None:
+    fixed = Candidate("LogisticRegression")
+    assert shares((LOGISTIC, BOOSTING), 21) == [11, 10]
+    assert shares((fixed, BOOSTING), 10) == [1, 9]
+    assert shares((LOGISTIC, BOOSTING), 1) == [1, 1]
+
+
+def test_draws_cover_the_range_on_its_scale_and_whole_numbers_are_whole() -> None:
+    search = {"learning_rate": SearchRange(0.01, 1, "Log"), "max_leaf_nodes": SearchRange(2, 40)}
+    draws = list(parameters_of(Candidate("HistGradientBoosting", {"max_iter": 10.0}, search), 20, (1, 0)))
+    rates = sorted(math.log10(draw["learning_rate"]) for draw in draws)
+    assert all(-2 + i / 10 <= rate <= -2 + (i + 1) / 10 for i, rate in enumerate(rates)), "one in each stratum"
+    assert all(isinstance(draw["max_leaf_nodes"], int) and draw["max_iter"] == 10 for draw in draws)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"candidates": (Candidate("HistGradientBoosting", {"learning_rat": 1}),)},
+            "HistGradientBoosting has no parameter 'learning_rat' (did you mean 'learning_rate'?); it has: ",
+        ),
+        (
+            {"candidates": (Candidate("LogisticRegression", search={"c": SearchRange(1, 2)}),)},
+            "LogisticRegression has no parameter 'c'",
+        ),
+        ({"candidates": (Candidate("LogisticRegression", {"C": "big"}),)}, "LogisticRegression: 'C' cannot be 'big'"),
+        (
+            {"candidates": (Candidate("LogisticRegression", {"C": -1.0}),)},
+            "LogisticRegression refuses {'C': -1.0}: The 'C' parameter of LogisticRegression must be",
+        ),
+        (
+            {"candidates": (Candidate("LogisticRegression", search={"C": SearchRange(0, 2, "Log")}),)},
+            "a range on a Log scale must start above 0, not at 0",
+        ),
+        ({"metric": "roc_acu"}, "there is no metric 'roc_acu' (did you mean 'roc_auc'?)"),
+    ],
+)
+def test_settings_that_make_no_sense(hospitals, changes, message) -> None:
+    _, rows, signature = hospitals
+    with pytest.raises(RunError) as error:
+        tune(request(**changes), signature, rows)
+    assert error.value.reason == "TrainingFailed"
+    assert error.value.message.startswith(message)
