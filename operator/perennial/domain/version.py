@@ -55,9 +55,7 @@ def in_use(name: str, deployments: tuple[ModelDeployment, ...], now: datetime) -
     for deployment in sorted(deployments, key=lambda each: each.metadata.name):
         where, status = deployment.metadata.name, deployment.status
         if status.stable and status.stable.version == name:
-            found.append(
-                Serving(deployment=where, role="stable", since=status.stable.since or _created(deployment, now))
-            )
+            found.append(Serving(deployment=where, role="stable", since=_promoted(deployment, now)))
         if status.rollout and status.rollout.target.version == name:
             found.append(Serving(deployment=where, role="canary", since=status.rollout.started_at))
         if status.standby and status.standby.revision.version == name:
@@ -127,5 +125,6 @@ def _finalizer(held: bool, *, wanted: bool, others: tuple[str, ...]) -> tuple[Se
     return (SetFinalizers((*others, FINALIZER) if wanted else others),)
 
 
-def _created(deployment: ModelDeployment, now: datetime) -> datetime:
-    return deployment.metadata.creation_timestamp or now
+def _promoted(deployment: ModelDeployment, now: datetime) -> datetime:
+    stable = deployment.status.stable
+    return (stable and stable.since) or deployment.metadata.creation_timestamp or now
