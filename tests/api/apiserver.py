@@ -4,6 +4,7 @@ Nothing else of Kubernetes runs: no garbage collection, no Deployment or Job con
 """
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -34,6 +35,11 @@ class ApiServer:
     kubeconfig: Path
     binaries: Path
 
+    @property
+    def cache(self) -> Path:
+        """What kubectl remembers."""
+        return self.kubeconfig.parent / "kubectl-cache"
+
     def connection(self) -> Connection:
         """As the administrator."""
         configuration = client.Configuration()
@@ -44,8 +50,20 @@ class ApiServer:
         self, *arguments: str, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Runs kubectl as the administrator; ``--as`` among the arguments makes it anybody."""
-        command = [str(self.binaries / "kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        command = [
+            str(self.binaries / "kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--cache-dir={self.cache}",
+            *arguments,
+        ]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=check, timeout=60)
+
+    def create_namespace(self, name: str) -> None:
+        """Makes a namespace; a twentieth of the time that kubectl takes."""
+        body = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).encode()
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.host}/api/v1/namespaces", data=body, headers=headers)
+        urllib.request.urlopen(request, context=create_default_context(cafile=str(self.ca)), timeout=30).close()
 
 
 def binaries() -> Path:

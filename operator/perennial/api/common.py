@@ -61,8 +61,9 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
+# The check comes last: pydantic leaves limits that stand behind a validator out of the JSON schema.
 Duration = Annotated[
-    str, AfterValidator(_is_duration), Field(min_length=2, max_length=16, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$")
+    str, Field(min_length=2, max_length=16, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"), AfterValidator(_is_duration)
 ]
 PositiveDuration = Annotated[
     Duration, Field(json_schema_extra=rules(("duration(self) > duration('0s')", "must be longer than 0s")))

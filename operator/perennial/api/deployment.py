@@ -40,7 +40,7 @@ class PredictorResources(Model):
 class Predictor(Model):
     """The pods that answer."""
 
-    replicas: int = Field(default=2, ge=1, le=100, description="Pods in all, whatever versions they serve.")
+    replicas: int = Field(default=2, ge=1, le=100, description="Pods that serve.")
     resources: PredictorResources = PredictorResources()
 
 
@@ -131,7 +131,7 @@ class DeploymentSpec(Model):
 
     model: ModelName = Field(
         description="The model whose versions serve; a ModelTraining makes them.",
-        json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelDeployment"))
+        json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelDeployment")),
     )
     version: VersionChoice = VersionChoice(latest="Approved")
     predictor: Predictor = Predictor()

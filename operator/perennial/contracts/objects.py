@@ -27,7 +27,7 @@ def _open(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
     if parts.scheme not in _PREFIXES:
         raise ValueError(f"{uri!r}: use an s3://, gs://, az://, https:// or file:// address")
     prefix = _PREFIXES[parts.scheme]
-    config = {
+    config: Any = {
         key.lower(): value for key, value in credentials.items() if key.startswith(prefix) and key != "AWS_ALLOW_HTTP"
     }
     client: Any = {

@@ -25,6 +25,7 @@ REMEMBER_SECONDS = 3600.0
 """The API server keeps Events as long. Secrets may not be read, so that one exists is remembered as long too."""
 
 _NOTE_BYTES = 1024
+_WHOLE = frozenset({"selector", "matchLabels", "nodeSelector"})
 
 Json = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -134,11 +135,16 @@ def event_manifest(raw: Json, event: Event, now: datetime, reporter: str) -> Jso
 
 
 def holds(wanted: Any, live: Any) -> bool:
-    """Whether every field of ``wanted`` stands in ``live``; defaults that the API server added do not matter."""
+    """Whether every field of ``wanted`` stands in ``live``; defaults that the API server added do not matter.
+
+    A selector must be the very same: one more key selects less.
+    """
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
             return not wanted and live is None
-        return all(holds(value, live.get(key)) for key, value in wanted.items())
+        return all(
+            value == live.get(key) if key in _WHOLE else holds(value, live.get(key)) for key, value in wanted.items()
+        )
     if isinstance(wanted, list):
         found = live or []
         return isinstance(found, list) and len(wanted) == len(found) and all(map(holds, wanted, found))

@@ -27,7 +27,10 @@ class Context:
 class Controller(Protocol[Snapshot]):
     """One kind's gather and decide. ``decide`` is pure; ``gather`` reads and never writes."""
 
-    kind: type[Object]
+    @property
+    def kind(self) -> type[Object]:
+        """The model of the reconciled kind."""
+        ...
 
     async def gather(self, context: Context, raw: dict[str, Any], now: datetime) -> Snapshot:
         """All that the decision needs; ``raw`` is the reconciled object as the API server holds it."""

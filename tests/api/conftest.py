@@ -1,0 +1,94 @@
+"""One API server for each test process, one namespace for each test."""
+
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial.adapters.kubernetes import KubernetesApi
+from perennial.reconcile.controller import Controller
+from tests.api.apiserver import ROOT, ApiServer, running
+from tests.api.world import World, make_world, outcome_of
+
+_numbers = itertools.count(1)
+
+
+def controllers() -> dict[str, Controller[Any]]:
+    """The operator's own."""
+    from perennial.__main__ import controllers as made
+
+    return made()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """etcd and kube-apiserver with our CustomResourceDefinitions."""
+    with running(tmp_path_factory.mktemp("apiserver")) as api:
+        api.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        api.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
+        shutil.rmtree(api.cache)  # kubectl remembers for hours which kinds there were
+        yield api
+
+
+@pytest.fixture
+async def api(server: ApiServer) -> AsyncIterator[KubernetesApi]:
+    """The administrator's connection."""
+    async with KubernetesApi(server.connection()) as connected:
+        yield connected
+
+
+@pytest.fixture
+def fresh_namespace(server: ApiServer) -> Callable[[], str]:
+    """Names of namespaces that do not exist yet."""
+    return lambda: f"test-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def namespace(server: ApiServer, fresh_namespace: Callable[[], str]) -> str:
+    """A namespace of the test's own."""
+    name = fresh_namespace()
+    server.create_namespace(name)
+    return name
+
+
+@pytest.fixture
+async def world(server: ApiServer, tmp_path: Path, fresh_namespace: Callable[[], str]) -> AsyncIterator[World]:
+    """A namespace with an operator that the test drives."""
+    async with make_world(server, tmp_path, fresh_namespace(), controllers) as made:
+        yield made
+
+
+Scenario = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture
+def assert_survives_every_write(
+    server: ApiServer, tmp_path: Path, fresh_namespace: Callable[[], str]
+) -> Callable[[Scenario], Awaitable[None]]:
+    """Plays a scenario once undisturbed, then again for each write of the operator, its process ending after that one.
+
+    Each time a new process goes on from what the cluster holds. The outcome must be the undisturbed one: every object
+    of the namespace with its spec and status, and not one more. A scenario talks to ``world`` alone.
+    """
+
+    async def play(scenario: Scenario, end_after: int) -> tuple[list[str], list[str], int]:
+        folder = tmp_path / f"store-{end_after}"
+        folder.mkdir()
+        async with make_world(server, folder, fresh_namespace(), controllers, end_after) as made:
+            await scenario(made)
+            await made.settle()
+            return await outcome_of(made), made.operator.writes, made.ends
+
+    async def check(scenario: Scenario) -> None:
+        expected, writes, _ = await play(scenario, 0)
+        assert writes, "the scenario makes the operator write nothing"
+        for number in range(1, len(writes) + 1):
+            found, _, ends = await play(scenario, number)
+            assert ends == 1
+            assert found == expected, f"ended after write {number} of {len(writes)} ({writes[number - 1]})"
+
+    return check

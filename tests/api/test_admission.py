@@ -1,0 +1,206 @@
+"""What a person sees who writes a manifest that cannot be right."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from perennial.adapters.kubernetes import ApiError, KubernetesApi
+from perennial.api.common import API_VERSION
+from tests.api.apiserver import ApiServer
+
+Json = dict[str, Any]
+
+TRAINING: Json = {
+    "apiVersion": API_VERSION,
+    "kind": "ModelTraining",
+    "metadata": {"name": "heart-disease"},
+    "spec": {
+        "model": "heart-disease",
+        "data": {
+            "source": {"uri": "s3://data/heart/*.csv"},
+            "target": {"column": "num", "positive": {"above": 0}},
+            "checks": [{"column": "age", "min": 0, "max": 120}],
+        },
+        "features": {"numeric": ["age", "chol"], "categorical": ["sex"]},
+        "candidates": [{"algorithm": "LogisticRegression", "search": {"C": {"low": 0.01, "high": 10, "scale": "Log"}}}],
+        "evaluation": {"gates": [{"metric": "roc_auc", "min": 0.8}]},
+    },
+}
+DEPLOYMENT: Json = {
+    "apiVersion": API_VERSION,
+    "kind": "ModelDeployment",
+    "metadata": {"name": "heart-disease"},
+    "spec": {
+        "model": "heart-disease",
+        "rollout": {
+            "steps": [{"weight": 33, "hold": "5m"}],
+            "analysis": {"metrics": [{"name": "errors", "builtin": "ErrorRate", "max": 0.01}]},
+        },
+    },
+}
+MONITOR: Json = {
+    "apiVersion": API_VERSION,
+    "kind": "DriftMonitor",
+    "metadata": {"name": "heart-disease"},
+    "spec": {"deployment": "heart-disease", "training": "heart-disease", "policy": {"onInputDrift": "Retrain"}},
+}
+DIGEST = "0" * 64
+VERSION: Json = {
+    "apiVersion": API_VERSION,
+    "kind": "ModelVersion",
+    "metadata": {"name": "heart-disease-v1"},
+    "spec": {
+        "approval": "Approved",
+        "record": {
+            "model": "heart-disease", "number": 1, "training": "heart-disease", "run": 1, "runUid": "a",
+            "trigger": {"type": "Spec"}, "created": "2026-01-01T00:00:00Z", "algorithm": "LogisticRegression",
+            "parameters": {}, "seed": 7, "score": {"metric": "roc_auc", "value": 0.9, "text": "roc_auc 0.900"},
+            "metrics": {"roc_auc": 0.9},
+            "data": {"source": "s3://data", "sha256": DIGEST, "rows": 9, "testRows": 2, "columns": ["age"]},
+            "split": {"test": 0.25, "seed": 7}, "artifacts": {}, "result": {"uri": "s3://r", "sha256": DIGEST},
+        },
+    },
+}  # fmt: skip
+BY_KIND = {each["kind"]: each for each in (TRAINING, DEPLOYMENT, MONITOR, VERSION)}
+
+
+def changed(kind: str, path: str, value: Any) -> Json:
+    """A good manifest of ``kind`` with another value at ``path`` (a.b.0.c); None removes it."""
+    made = copy.deepcopy(BY_KIND[kind])
+    *parents, last = path.split(".")
+    node: Any = made
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return made
+
+
+async def refusal(api: KubernetesApi, namespace: str, manifest: Json) -> str:
+    """The API server's message, as kubectl prints it; validates fields strictly, as kubectl does."""
+    made = {**manifest, "metadata": {**manifest["metadata"], "namespace": namespace}}
+    with pytest.raises(ApiError) as caught:
+        await api._write("create", "POST", made, made, params={"fieldValidation": "Strict"})
+    assert caught.value.status in {400, 422}
+    return caught.value.message
+
+
+@pytest.mark.parametrize("kind", sorted(BY_KIND))
+async def test_good_manifests_are_taken(api: KubernetesApi, namespace: str, kind: str) -> None:
+    manifest = copy.deepcopy(BY_KIND[kind])
+    manifest["metadata"]["namespace"] = namespace
+    assert await api.create(manifest)
+
+
+CASES: list[tuple[str, str, Any, str]] = [
+    ("ModelTraining", "spec.candidates.0.algorithm", "DeepForest",
+     ('spec.candidates[0].algorithm: Unsupported value: "DeepForest": '
+     'supported values: "LogisticRegression", "HistGradientBoosting"')),
+    ("ModelTraining", "spec.evaluation.gates.0.metric", "aucroc",
+     'spec.evaluation.gates[0].metric: Unsupported value: "aucroc": supported values: "accuracy", "balanced_accuracy"'),
+    ("ModelTraining", "spec.evaluation.gates.0.min", None, "give min or max"),
+    ("ModelTraining", "spec.data.target.positive", {"above": 0, "equals": "1"}, "give one of above and equals"),
+    ("ModelTraining", "spec.data.target.column", "age", "the target column must not be a feature"),
+    ("ModelTraining", "spec.data.source.uri", "/home/me/data.csv", "spec.data.source.uri in body should match"),
+    ("ModelTraining", "spec.data.checks.0.max", -1, "min must not be above max"),
+    ("ModelTraining", "spec.data.split.test", 1, "spec.data.split.test in body should be less than 1"),
+    ("ModelTraining", "spec.features", {"numeric": [], "categorical": []},
+     "name at least one feature in numeric or categorical"),
+    ("ModelTraining", "spec.features.categorical", ["age"], "a feature is numeric or categorical, not both"),
+    ("ModelTraining", "spec.features.numeric", ["age", "age"], 'Duplicate value: "age"'),
+    ("ModelTraining", "spec.candidates", [], "spec.candidates in body should have at least 1 items"),
+    ("ModelTraining", "spec.candidates.0.search.C.low", 0, "a Log scale needs low above 0"),
+    ("ModelTraining", "spec.candidates.0.search.C.low", 20, "low must be under high"),
+    ("ModelTraining", "spec.candidates.0.parameters", {"C": {"a": 1}},
+     "spec.candidates[0].parameters.C: Too many: 1: must have at most 0 items"),
+    ("ModelTraining", "spec.engine.deadline", "1 day", "spec.engine.deadline in body should match"),
+    ("ModelTraining", "spec.engine.deadline", "0s", "must be longer than 0s"),
+    ("ModelTraining", "spec.model", "Heart Disease", "spec.model in body should match"),
+    ("ModelTraining", "spec.tunning", {}, 'unknown field "spec.tunning"'),
+    ("ModelTraining", "spec.data.source", None, "spec.data.source: Required value"),
+    ("ModelTraining", "metadata.name", "heart.disease", "metadata.name must have at most 63 characters"),
+    ("ModelDeployment", "spec.rollout.steps.0.weight", 0,
+     "spec.rollout.steps[0].weight in body should be greater than or equal to 1"),
+    ("ModelDeployment", "spec.rollout.steps.0.weight", 100,
+     "spec.rollout.steps[0].weight in body should be less than or equal to 99"),
+    ("ModelDeployment", "spec.rollout.steps", [{"weight": 50, "hold": "1m"}, {"weight": 10, "hold": "1m"}],
+     "weights must not fall from step to step"),
+    ("ModelDeployment", "spec.rollout.steps.0.hold", "five minutes", "spec.rollout.steps[0].hold in body should match"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.max", None,
+     "spec.rollout.analysis.metrics[0].max: Required value"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.max", "fast",
+     "spec.rollout.analysis.metrics[0].max in body should match"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.max", -0.5,
+     "spec.rollout.analysis.metrics[0].max in body should be greater than or equal to 0"),
+    ("ModelDeployment", "spec.version", {"latest": "Approved", "name": "heart-disease-v1"},
+     "give one of latest and name"),
+    ("ModelDeployment", "spec.predictor.replicas", 0,
+     "spec.predictor.replicas in body should be greater than or equal to 1"),
+    ("ModelDeployment", "spec.predictor.resources.memory", "lots",
+     "spec.predictor.resources.memory in body should match"),
+    ("ModelDeployment", "metadata.name", "9-lives", "metadata.name must have at most 52 characters and match ^[a-z]"),
+    ("DriftMonitor", "spec.window", {"length": "60s", "chunks": 12},
+     "window too short: each chunk (window.length / window.chunks) needs 20 scrapes (scrapeInterval)"),
+    ("DriftMonitor", "spec.window.length", "0s", "must be longer than 0s"),
+    ("DriftMonitor", "spec.training", None, "name the training that a Retrain policy retrains"),
+    ("DriftMonitor", "spec.policy.onInputDrift", "Rollback", 'supported values: "Retrain", "Alert"'),
+    ("DriftMonitor", "spec.inputs.alpha", 0, "spec.inputs.alpha in body should be greater than 0"),
+    ("ModelVersion", "spec.approval", "Yes", 'supported values: "Pending", "Approved", "Rejected"'),
+    ("ModelVersion", "spec.record.data.sha256", "abc", "spec.record.data.sha256 in body should match"),
+    ("ModelVersion", "spec.record", None, "spec.record: Required value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "path", "value", "message"), CASES, ids=[f"{c[0]}-{c[1]}-{c[2]}"[:70] for c in CASES])
+async def test_a_mistake_is_refused_with_its_reason(
+    api: KubernetesApi, namespace: str, kind: str, path: str, value: Any, message: str
+) -> None:
+    assert message in await refusal(api, namespace, changed(kind, path, value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "message"),
+    [
+        ("ModelVersion", "spec.record.metrics.roc_auc", 0.99, "a version's record cannot be changed"),
+        ("ModelVersion", "spec.record.gitRevision", "abc", "a version's record cannot be changed"),
+        ("ModelTraining", "spec.model", "other", "model cannot be changed: make another ModelTraining"),
+        ("ModelDeployment", "spec.model", "other", "model cannot be changed: make another ModelDeployment"),
+        ("DriftMonitor", "spec.deployment", "other", "deployment cannot be changed: make another DriftMonitor"),
+    ],
+)
+async def test_what_may_never_change_does_not(
+    api: KubernetesApi, namespace: str, kind: str, path: str, value: Any, message: str
+) -> None:
+    manifest = changed(kind, "metadata.namespace", namespace)
+    assert await api.create(manifest)
+    current = await api.get(API_VERSION, kind, namespace, manifest["metadata"]["name"])
+    assert current is not None
+    with pytest.raises(ApiError, match=message):
+        await api.replace({**current, "spec": changed(kind, path, value)["spec"]})
+
+
+async def test_the_approval_of_a_version_may_change(api: KubernetesApi, namespace: str) -> None:
+    assert await api.create(changed("ModelVersion", "metadata.namespace", namespace))
+    current = await api.get(API_VERSION, "ModelVersion", namespace, "heart-disease-v1")
+    assert current is not None
+    changed_by_a_person = await api.replace({**current, "spec": {**current["spec"], "approval": "Rejected"}})
+    assert changed_by_a_person["spec"]["approval"] == "Rejected"
+
+
+async def test_an_old_status_does_not_stop_a_person_from_changing_the_spec(api: KubernetesApi, namespace: str) -> None:
+    assert await api.create(changed("ModelTraining", "metadata.namespace", namespace))
+    current = await api.get(API_VERSION, "ModelTraining", namespace, "heart-disease")
+    assert current is not None
+    current = await api.put_status(current, {"runs": [{"number": 1}]})
+    after = await api.replace({**current, "spec": {**current["spec"], "approval": "Manual"}})
+    assert after["spec"]["approval"] == "Manual"
+
+
+def test_kubectl_knows_the_short_names_and_explains(server: ApiServer) -> None:
+    explained = " ".join(server.kubectl("explain", "md.spec.rollout.analysis").stdout.split())
+    assert "How a new version is judged while it takes traffic. No data never counts as good." in explained
+    for short in ("mt", "mv", "md", "dm"):
+        assert server.kubectl("get", short).returncode == 0
