@@ -72,7 +72,10 @@ class Policy(Model):
     consecutive: int = Field(
         default=2, ge=1, le=20, description="So many windows in a row, without overlap, must agree."
     )
-    cooldown: Duration = Field(default="6h", description="Time after an action in which none is taken.")
+    cooldown: Duration = Field(
+        default="6h",
+        description="Time after an action in which none is taken; but a Retrain does not hold a Rollback back.",
+    )
     retrain_budget: RetrainBudget = RetrainBudget()
 
 
@@ -120,7 +123,7 @@ class FeatureEvidence(Status):
     feature: str = Field(max_length=128, description="The feature.")
     psi: float = Field(description="The population stability index, its bias removed.")
     threshold: float = Field(description="The largest index that is let pass.")
-    p_value: float = Field(description="How likely so much change is by chance.")
+    p_value: float = Field(description="How likely so much change is by chance, adjusted for the number of features.")
     drifting: bool = Field(description="Whether the change is both significant and large.")
     top_bin: str = Field(default="", max_length=128, description="The bin whose share changed most, with both shares.")
 
@@ -165,7 +168,7 @@ class MonitorStatus(Status):
         default=[], max_length=10, description="The features that changed most, the worst first."
     )
     performance: PerformanceEvidence | None = None
-    actions: list[Action] = Field(default=[], max_length=20, description="Newest first.")
+    actions: list[Action] = Field(default=[], max_length=120, description="Newest first.")
     last_action: str = Field(default="", max_length=128, description="For people: what was asked last, and when.")
 
 

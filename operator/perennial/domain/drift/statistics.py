@@ -11,8 +11,8 @@ variance of q - p. Two tests, and the smaller p-value doubled (Bonferroni):
   components of a cumulative chi-square; Rayner & Best 2001, "A Contingency Table Approach to Nonparametric Testing").
 
 Both are divided by their degrees of freedom f and referred to F on (f, f (K-1)), since D is itself estimated from K
-chunks (Rao & Scott 1984, Annals of Statistics 12:46; Thomas & Rao 1987, JASA 82:630). With many independent rows D is 1,
-and F nearly chi-square.
+chunks (Rao & Scott 1984, Annals of Statistics 12:46; Thomas & Rao 1987, JASA 82:630). With many chunks of independent
+rows D is 1, and F nearly chi-square.
 """
 
 from dataclasses import dataclass
