@@ -60,11 +60,17 @@ def _moves(draft: Draft) -> list[Move]:
     if route:
         moves.append(route)
     runs = _runs(draft)
-    moves += runs
-    if runs:
-        wanted = {run.revision.revision for run in runs}
-        moves += [Remove(child.name) for child in draft.snapshot.children if child.revision not in wanted]
-    return moves
+    return [*moves, *runs, *_removals(draft, {run.revision.revision for run in runs})]
+
+
+def _removals(draft: Draft, wanted: set[str]) -> list[Remove]:
+    """Where nothing is known to serve (the status may be lost), only what was on its way goes."""
+    unwanted = draft.unwanted.revision if draft.unwanted else ""
+    return [
+        Remove(child.name)
+        for child in draft.snapshot.children
+        if child.revision not in wanted and (wanted or child.revision == unwanted)
+    ]
 
 
 def _route(draft: Draft) -> Route | None:

@@ -30,6 +30,7 @@ def canary_replicas(weight: int, stable: int) -> int:
 
 def roll_out(draft: Draft, target: Revision | None) -> None:
     """Brings ``target`` one move nearer to serving; with None, or what serves already, ends what is under way."""
+    _keep_what_serves(draft, target)
     if target is None or (draft.stable and target.revision == draft.stable.revision):
         _cancel(draft)
         return
@@ -42,6 +43,14 @@ def roll_out(draft: Draft, target: Revision | None) -> None:
     if rollout.step >= len(steps):  # the spec lost steps: the last one is watched anew
         _update(draft, step=len(steps) - 1, step_since=draft.now)
     _hold(draft, draft.stable)
+
+
+def _keep_what_serves(draft: Draft, target: Revision | None) -> None:
+    """A first version that answers requests already is not taken away because another one is wanted now."""
+    if draft.stable is None and draft.rollout and (target is None or target.revision != draft.rollout.target.revision):
+        first = draft.rollout.target
+        if draft.snapshot.ready(first) and first.version not in draft.quarantined:
+            promote(draft)
 
 
 def _under_way(draft: Draft) -> RolloutStatus:
@@ -58,6 +67,7 @@ def _cancel(draft: Draft) -> None:
     if draft.rollout is None:
         return
     version = draft.rollout.target.version
+    draft.unwanted = draft.rollout.target
     draft.rollout, draft.traffic = None, TrafficStatus()
     draft.event("Normal", "RolloutCancelled", f"the rollout of {version} ended: it is no longer wanted")
     draft.outcomes["rollout"] = "Cancelled"

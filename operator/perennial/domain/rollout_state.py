@@ -168,6 +168,8 @@ class Draft:
     wide: bool = False
     """Whether the Service selects stable and canary alike."""
     canary_replicas: int = 0
+    unwanted: Revision | None = None
+    """What was on its way and goes, even where nothing else runs."""
     problem: Finding | None = None
     """Why the wanted version cannot be told."""
     progress: Finding | None = None
