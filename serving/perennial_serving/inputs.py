@@ -204,6 +204,9 @@ class Decoder:
                 raise InputError(self._unknown(tensor.name))
             if columns[place] is not None:
                 raise InputError(f"{tensor.name}: is there twice")
+            if self._plain(tensor, place, rows):
+                columns[place] = tensor.data
+                continue
             try:
                 columns[place] = self._column(tensor, place, rows)
             except _Refused as error:
@@ -218,6 +221,17 @@ class Decoder:
         if problems:
             raise InputError("; ".join(problems), invalid)
         return rows, columns
+
+    def _plain(self, tensor: InputTensor, place: int, rows: int) -> bool:
+        """Whether the data is the column as it stands, which nearly all are; if not, :meth:`_column` says why."""
+        data, datatype = tensor.data, tensor.datatype
+        return (
+            len(data) == rows > 0
+            and (tensor.shape == [rows] or tensor.shape == [rows, 1])  # noqa: PLR1714 - twice as fast as a tuple
+            and datatype != "FP32"
+            and datatype in self._inputs[place].datatypes
+            and type(data[0]) is not list
+        )
 
     def _column(self, tensor: InputTensor, place: int, rows: int) -> list[Any]:
         shape = tensor.shape

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SEPARATOR = "\x1f"
 _SIGNATURE_BYTES = 16
@@ -32,13 +33,21 @@ class Claim:
     row: str
 
 
+@lru_cache(maxsize=8)
 def key_id(key: bytes) -> str:
     """The public name of a signing key: the first 8 hex digits of its SHA-256."""
     return hashlib.sha256(key).hexdigest()[:8]
 
 
+@lru_cache(maxsize=8)
+def _keyed(key: bytes) -> hmac.HMAC:
+    return hmac.new(key, digestmod="sha256")
+
+
 def _mac(key: bytes, payload: bytes) -> bytes:
-    return hmac.digest(key, payload, "sha256")[:_SIGNATURE_BYTES]
+    mac = _keyed(key).copy()  # a third of the cost of a new one: predictors sign every row
+    mac.update(payload)
+    return mac.digest()[:_SIGNATURE_BYTES]
 
 
 def sign(key: bytes, claim: Claim) -> str:
