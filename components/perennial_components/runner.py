@@ -41,6 +41,7 @@ def run(environ: Mapping[str, str], folder: Path) -> RunOutcome:
     """The outcome of the request in ``environ``; whatever goes wrong is an outcome too. ``folder`` is for its files."""
     failure_file = folder / "failure.json"
     os.environ[FAILURE_FILE] = str(failure_file)
+    os.environ["TMPDIR"] = str(folder)  # Kubeflow's entry point makes a folder for each component and leaves it there
     try:
         text = Path(environ[REQUEST_FILE]).read_text(encoding="utf-8")
         request = read_request(text)

@@ -118,12 +118,11 @@ def _fit(
     features: NDArray[np.float32],
     target: NDArray[np.int64],
 ) -> Pipeline:
-    model = make(algorithm, parameters, signature, weight=request.imbalance, seed=request.seed)
+    model = make(algorithm, parameters, signature, features, weight=request.imbalance, seed=request.seed)
     try:
         with warnings.catch_warnings():
-            # The score shows what an unfinished fit is worth; a column without a value in a fold is imputed by 0.
+            # The score shows what an unfinished fit is worth.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", message="Skipping features without any observed values")
             return model.fit(features, target)
     except ValueError as error:
         raise RunError("TrainingFailed", f"{algorithm} refuses {parameters}: {error}") from error

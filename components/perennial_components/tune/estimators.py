@@ -8,6 +8,7 @@ boosted trees see the numbers as they are, and categories enter both as one-hot 
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -64,21 +65,33 @@ def as_parameter(algorithm: str, name: str, value: float | str | bool) -> Value:
     return value if isinstance(value, bool) else float(value)
 
 
-def make(algorithm: str, parameters: dict[str, Value], signature: Signature, *, weight: Weight, seed: int) -> Pipeline:
-    """An unfitted pipeline from the tensor ``features`` to class probabilities."""
+def make(
+    algorithm: str,
+    parameters: dict[str, Value],
+    signature: Signature,
+    features: NDArray[np.float32],
+    *,
+    weight: Weight,
+    seed: int,
+) -> Pipeline:
+    """An unfitted pipeline from the tensor ``features`` [N, F] to class probabilities.
+
+    Columns without any value in ``features``, the rows it will be fitted on, take no part in it.
+    """
     balance = "balanced" if weight == "ClassWeight" else None
     if algorithm == "LogisticRegression":
         settings: dict[str, Any] = {"max_iter": 1000, **parameters}
         model = LogisticRegression(class_weight=balance, random_state=seed, **settings)
-        steps = [("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
-        return Pipeline([("features", _columns(signature, Pipeline(steps))), ("model", model)])
+        steps = [("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
+        return Pipeline([("features", _columns(signature, features, Pipeline(steps))), ("model", model)])
     trees = HistGradientBoostingClassifier(class_weight=balance, random_state=seed, **parameters)
-    return Pipeline([("features", _columns(signature, "passthrough")), ("model", trees)])
+    return Pipeline([("features", _columns(signature, features, "passthrough")), ("model", trees)])
 
 
-def _columns(signature: Signature, numeric: Any) -> ColumnTransformer:
+def _columns(signature: Signature, features: NDArray[np.float32], numeric: Any) -> ColumnTransformer:
     places = range(len(signature.inputs))
-    numbers = [i for i in places if signature.inputs[i].kind == "Numeric"]
+    # HistGradientBoosting of scikit-learn 1.9 fails on a column of nothing but NaN, and no median comes of it either.
+    numbers = [i for i in places if signature.inputs[i].kind == "Numeric" and np.isfinite(features[:, i]).any()]
     categories = [i for i in places if signature.inputs[i].kind == "Categorical"]
     known = [np.arange(MISSING_CATEGORY, len(signature.inputs[i].categories), dtype=np.float32) for i in categories]
     encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype=np.float32)

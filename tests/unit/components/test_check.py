@@ -48,8 +48,10 @@ def test_one_class() -> None:
 
 def test_a_class_smaller_than_the_folds() -> None:
     assert refused(small(num=["0"] * 38 + ["1"] * 2), folds=5, **SMALL) == [
-        "column 'num' is the target: every class needs at least 5 rows, one a fold"
-        " ('1' has fewer; '0': 38 rows, '1': 2 rows)"
+        (
+            "column 'num' is the target: every class needs at least 5 rows, one a fold"
+            " ('1' has fewer; '0': 38 rows, '1': 2 rows)"
+        )
     ]
 
 

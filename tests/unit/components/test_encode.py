@@ -19,7 +19,9 @@ PROBES = st.lists(st.one_of(st.floats(allow_nan=True), st.integers(-4, 13).map(f
 
 
 def test_what_is_missing_unreadable_or_unknown() -> None:
-    signature = Signature("Classification", (Input("age", "Numeric"), Input("cp", "Categorical", ("1", "2"))), "y", ("0",))
+    signature = Signature(
+        "Classification", (Input("age", "Numeric"), Input("cp", "Categorical", ("1", "2"))), "y", ("0",)
+    )
     table = text_table(age=["63", None, "old", "inf", "1e2"], cp=["2.0", "1", None, "9", " 2 "])
     found = encode(signature, table)
     assert found.dtype == np.float32

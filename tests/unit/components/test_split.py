@@ -24,7 +24,9 @@ def sides(table: pd.DataFrame) -> list[bool]:
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, ROWS)
-def test_rows_that_join_move_no_row(before: list[tuple[str | None, ...]], joining: list[tuple[str | None, ...]]) -> None:
+def test_rows_that_join_move_no_row(
+    before: list[tuple[str | None, ...]], joining: list[tuple[str | None, ...]]
+) -> None:
     assert sides(table_of(before + joining))[: len(before)] == sides(table_of(before))
 
 

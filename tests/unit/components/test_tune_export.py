@@ -49,8 +49,9 @@ def test_the_winner_has_the_best_score_by_the_metrics_direction(hospitals) -> No
 def test_parity_on_the_real_hospitals(candidate: Candidate, source: str) -> None:
     _, rows, signature = prepared(request(source=f"file://{DATA}/{source}.csv"))
     with threads_for(920):
-        model = make(candidate.algorithm, {}, signature, weight="ClassWeight", seed=7)
-        model.fit(rows.features[~rows.held], rows.target[~rows.held])
+        training = rows.features[~rows.held]
+        model = make(candidate.algorithm, {}, signature, training, weight="ClassWeight", seed=7)
+        model.fit(training, rows.target[~rows.held])
         exported = convert(model, 13, "heart")
         assert exported == convert(model, 13, "heart")
         assert check_parity(model, exported, rows.features).difference < 1e-5
@@ -63,7 +64,9 @@ def test_parity_on_the_real_hospitals(candidate: Candidate, source: str) -> None
 def test_an_export_that_answers_otherwise_is_refused(hospitals) -> None:
     _, rows, signature = hospitals
     one, other = (
-        make("LogisticRegression", {"C": c}, signature, weight="None", seed=1).fit(rows.features, rows.target)
+        make("LogisticRegression", {"C": c}, signature, rows.features, weight="None", seed=1).fit(
+            rows.features, rows.target
+        )
         for c in (0.01, 10.0)
     )
     with pytest.raises(RunError, match="differs from the estimator by up to 0") as error:
@@ -88,7 +91,7 @@ def test_three_classes_export_too(hospitals) -> None:
 
 def test_the_estimator_survives_its_file(hospitals, tmp_path) -> None:
     _, rows, signature = hospitals
-    model = make("HistGradientBoosting", {"max_iter": 5}, signature, weight="None", seed=1)
+    model = make("HistGradientBoosting", {"max_iter": 5}, signature, rows.features, weight="None", seed=1)
     model.fit(rows.features, rows.target)
     save_estimator(model, str(tmp_path / "m.skops"))
     again = load_estimator(str(tmp_path / "m.skops"))
