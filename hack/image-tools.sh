@@ -41,6 +41,34 @@ build_image() { # REF ARGUMENT...
   say "built $ref in $((SECONDS - started)) s"
 }
 
+# The image that ours begin with, a Debian with Python 3.11: BASE_IMAGE, or python:3.11-slim where Docker answers, or a
+# Debian root that is bootstrapped here.
+base_image() {
+  local ref root=$PERENNIAL_CACHE/base
+  if [ -n "${BASE_IMAGE:-}" ]; then
+    echo "$BASE_IMAGE"
+    return
+  fi
+  if docker_answers; then
+    echo docker.io/library/python:3.11-slim
+    return
+  fi
+  ref=localhost/perennial/base:$(sha256sum <"$PERENNIAL_HACK/base-root" | cut -c1-12)
+  (
+    exec 7>"$PERENNIAL_CACHE/base.lock"
+    flock 7
+    if [ ! -e "$(archive_of "$ref")" ]; then
+      rm -rf "$root" && mkdir -p "$root"
+      say "bootstrapping a Debian root with Python (about 2 minutes)"
+      "$PERENNIAL_HACK/base-root" "$root/root.tar" 7>&-
+      printf 'FROM scratch\nADD root.tar /\n' >"$root/Dockerfile"
+      build_image "$ref" --file "$root/Dockerfile" "$root" >&2
+      rm -r "$root"
+    fi
+  )
+  echo "$ref"
+}
+
 # Makes an image of the archives known to buildah, which may have lost it.
 use_archive() { # REF
   buildah_ inspect --type image "$1" >/dev/null 2>&1 || buildah_ pull --quiet "oci-archive:$(archive_of "$1")" >/dev/null
