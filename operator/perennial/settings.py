@@ -34,4 +34,5 @@ class Settings:
             lease_namespace=env["PERENNIAL_LEASE_NAMESPACE"],
             identity=env.get("PERENNIAL_IDENTITY", socket.gethostname()),
             resync=float(env.get("PERENNIAL_RESYNC_SECONDS", "300")),
+            port=int(env.get("PERENNIAL_PORT", "8080")),
         )

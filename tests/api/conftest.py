@@ -12,7 +12,7 @@ import pytest
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.reconcile.controller import Controller
 from tests.api.apiserver import ROOT, ApiServer, running
-from tests.api.world import World, make_world, outcome_of
+from tests.api.world import Scenario, World, make_world, outcome_of
 
 _numbers = itertools.count(1)
 
@@ -60,9 +60,6 @@ async def world(server: ApiServer, tmp_path: Path, fresh_namespace: Callable[[],
     """A namespace with an operator that the test drives."""
     async with make_world(server, tmp_path, fresh_namespace(), controllers) as made:
         yield made
-
-
-Scenario = Callable[[World], Awaitable[None]]
 
 
 @pytest.fixture

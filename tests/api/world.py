@@ -34,6 +34,7 @@ from tests.api.apiserver import ApiServer
 
 Json = dict[str, Any]
 Nature = Callable[["World"], Awaitable[None]]
+Scenario = Callable[["World"], Awaitable[None]]
 Controllers = Callable[[], dict[str, Controller[Any]]]
 
 EPOCH = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
