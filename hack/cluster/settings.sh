@@ -19,7 +19,15 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Seconds since the script began, for progress lines.
 elapsed() { printf '%d s' "$((SECONDS))"; }
 
-docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+# Asked once for a script and all that it calls.
+docker_answers() {
+  if [ -z "${PERENNIAL_DOCKER:-}" ]; then
+    PERENNIAL_DOCKER=no
+    if command -v docker >/dev/null && docker info >/dev/null 2>&1; then PERENNIAL_DOCKER=yes; fi
+    export PERENNIAL_DOCKER
+  fi
+  [ "$PERENNIAL_DOCKER" = yes ]
+}
 
 # The folder of a module's programs; `hack/cluster/build` fills it. The key changes with whatever the programs are made of.
 bin_dir() { # MODULE

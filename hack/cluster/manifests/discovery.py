@@ -32,7 +32,7 @@ def request(**parameters: str) -> http.client.HTTPResponse:
 
 
 def target(pod: dict) -> dict | None:
-    """Where to scrape the pod, with the labels that say where a sample comes from; None where there is nothing to scrape.
+    """Where to scrape the pod, with the labels that say where a sample comes from; None if it is not to be scraped.
 
     The pod's own labels stay out: `deployment` and `version` are the predictor's own words."""
     metadata, status = pod["metadata"], pod.get("status", {})

@@ -46,7 +46,7 @@ def say(text: str) -> None:
 def locked() -> Iterator[None]:
     """One `up` or `down` at a time; the kernel lets go of the lock when its holder is killed."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "node.lock").open("w") as file:
+    with (CACHE / f"{STATE.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -224,10 +224,12 @@ def clean() -> None:
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if f" {STATE}/" in line]
     if mounted:
         raise SystemExit(f"error: still mounted, not removing {STATE}: {' '.join(mounted)}")
-    shutil.rmtree(STATE, ignore_errors=False) if STATE.exists() else None
-    for path in ("/var/lib/kubelet", "/var/lib/cni"):
-        with contextlib.suppress(OSError):  # somebody else's: not empty
-            Path(path).rmdir()
+    if STATE.exists():
+        shutil.rmtree(STATE)
+    if not any(":init:" in mark for _, mark in processes.marked("/")):  # another node lies over these paths, too
+        for path in ("/var/lib/kubelet", "/var/lib/cni"):
+            with contextlib.suppress(OSError):  # somebody else's: not empty
+                Path(path).rmdir()
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""One cgroup around the node's processes and pods, in v1 (every hierarchy has its own tree) and in v2."""
+"""One cgroup around the node's processes and pods, in v1 (every hierarchy has its own tree) and in v2.
+
+It is named after the state folder, so that two nodes on one machine do not remove each other's pods."""
 
 import contextlib
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 from processes import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
-NAME = "perennial-node"
+NAME = Path(os.environ.get("PERENNIAL_STATE", "perennial-node")).name
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 
 
@@ -34,7 +36,7 @@ def _pass_on_controllers(group: Path) -> None:
 
 
 def create() -> None:
-    """Makes <root>/perennial-node for the pods and <root>/perennial-node/system for the node's own processes."""
+    """Makes <root>/<name> for the pods and <root>/<name>/system for the node's own processes."""
     for hierarchy in _hierarchies():
         if unified():
             _pass_on_controllers(hierarchy)

@@ -117,7 +117,7 @@ def start(name: str, local: int, target: str) -> None:
         processes.stop(pid)
     if listens(local):
         raise SystemExit(f"error: port {local} of 127.0.0.1 is taken (for {name}); choose another")
-    log = Path(os.environ["PERENNIAL_CACHE"]) / f"forward-{name}.log"
+    log = Path(os.environ["PERENNIAL_CACHE"]) / f"{Path(STATE).name}-forward-{name}.log"
     log.write_text("")
     processes.spawn(argv, mark, log, prepare=lambda: None)
     if not processes.wait_until(lambda: listens(local), 10):
