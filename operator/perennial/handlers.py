@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -66,6 +66,8 @@ class Watcher:
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
+            # kopf would ask for the user's name, which a container's user does not have.
+            identity=cast("Any", "perennial"),
             stop_flag=self._stop,
         )
 
