@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "serving.json"
 CONNECTIONS = (1, 8)
 VARIANTS = {
     "predictor": "as shipped: counters, feedback tokens, connections renewed every 5 s",
-    "not-renewed": "connections kept for good",
+    "renewed-often": "connections renewed every 0.05 s, a hundred times as often as shipped",
     "no-tokens": "no feedback key mounted",
     "no-counters": "nothing counted",
     "constant": "a constant answered by the same server: the limit",
@@ -127,7 +127,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=9, help="over which medians are taken (9)")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     chosen = arguments.parse_args()
-    console = Console()
+    console = Console(width=max(100, Console().width))
     if not wrk():
         console.print(
             "wrk is not installed (apt-get install wrk): a Python client asks instead, and is itself the limit."

@@ -30,7 +30,7 @@ def _environment(variant: str, port: int, metrics_port: int, folder: Path) -> di
         "PERENNIAL_VERSION": f"{MODEL}-v1",
         "PERENNIAL_DEPLOYMENT": f"heart/{MODEL}",
         "PERENNIAL_FEEDBACK_KEYS": "" if variant == "no-tokens" else str(folder),
-        "PERENNIAL_CONNECTION_MAX_AGE": "0" if variant == "not-renewed" else "5",
+        "PERENNIAL_CONNECTION_MAX_AGE": "0.05" if variant == "renewed-often" else "5",
         "PERENNIAL_DRAIN_SECONDS": "0",
         "PERENNIAL_HOST": "127.0.0.1",
         "PERENNIAL_PORT": str(port),
