@@ -13,6 +13,7 @@ from perennial.contracts.baseline import INVALID, MISSING, OTHER, Distribution
 
 Array = npt.NDArray[np.float64]
 MIN_EXPECTED = 5.0
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ class Groups:
         """``counts`` (…, bins) added up by group: (…, groups)."""
         return np.stack([counts[..., list(each)].sum(axis=-1) for each in self.members], axis=-1)
 
-    def name(self, group: int, bins: tuple[str, ...]) -> str:
-        """What people call the group."""
-        return "+".join(bins[place] for place in self.members[group])
+    def name(self, group: int, bins: tuple[str, ...], counts: Array) -> str:
+        """What people call the group: those of its bins that occur in ``counts`` (B,), the largest first."""
+        found = sorted((place for place in self.members[group] if counts[place] > 0), key=lambda place: -counts[place])
+        more = f"+{len(found) - NAMED} more" if len(found) > NAMED else ""
+        return "+".join(bins[place] for place in found[:NAMED]) + more
 
 
 def group(distribution: Distribution, window: Array) -> Groups:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc
 
 from perennial.contracts.baseline import Distribution
-from perennial.domain.drift.bins import Array, Groups, group
+from perennial.domain.drift.bins import Array, group
 
 SMOOTHING = 0.5
 MIN_ROWS = 200
@@ -69,10 +69,14 @@ def examine(reference: Distribution, chunks: Array) -> FeatureTest | None:
         # Missing values have no place in the order: among those that are there.
         effect2, p_ordered = _order_aware(before[: groups.ordered], cells[:, : groups.ordered])
         p_value, effect = min(1.0, 2 * min(p_value, p_ordered)), max(effect, effect2)
-    top, share_before, share_now = _most_changed(reference, groups, before, cells.sum(axis=0))
+    p, q = before / before.sum(), cells.sum(axis=0) / window.sum()
+    moved = int(np.argmax(np.abs(q - p)))
     return FeatureTest(
-        reference.name, p_value, _psi(before, cells), effect, float(window.sum()), top, share_before, share_now
-    )
+        feature=reference.name, p_value=p_value, psi=_psi(before, cells),
+        design_effect=effect, rows=float(window.sum()),
+        top_bin=groups.name(moved, reference.bins, window + np.asarray(reference.counts)),
+        share_before=float(p[moved]), share_now=float(q[moved]),
+    )  # fmt: skip
 
 
 def judge_features(tests: list[FeatureTest], *, alpha: float, tolerance: float) -> list[Finding]:
@@ -189,9 +193,3 @@ def _psi(before: Array, cells: Array) -> float:
     """
     p, q, _, n_e = _compared(before, cells.sum(axis=0), design_effect(cells))
     return float(((q - p) * np.log(q / p)).sum() - (len(p) - 1) / n_e)
-
-
-def _most_changed(reference: Distribution, groups: Groups, before: Array, after: Array) -> tuple[str, float, float]:
-    p, q = before / before.sum(), after / after.sum()
-    top = int(np.argmax(np.abs(q - p)))
-    return groups.name(top, reference.bins), float(p[top]), float(q[top])
