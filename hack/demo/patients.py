@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = ROOT / "examples" / "data" / "heart-disease"
+DATA = ROOT / "examples" / "data"
 HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
 TARGET = "num"
 

@@ -118,9 +118,8 @@ class Stage:
 
 
 def _store(uri: str) -> Any:
-    config: Any = {
-        key.lower(): value for key, value in os.environ.items() if key.startswith("AWS_") and key != "AWS_ALLOW_HTTP"
-    }
+    names = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    config: Any = {name.lower(): os.environ[name] for name in names}
     return from_url(uri, config=config, client_options={"allow_http": True})
 
 

@@ -12,6 +12,28 @@ from perennial.contracts.request import Artifact
 
 _PREFIXES = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_", "az": "AZURE_", "abfs": "AZURE_", "abfss": "AZURE_"}
 
+_NOT_FOR_STORES = frozenset(
+    f"AWS_{name}"
+    for name in (
+        "ALLOW_HTTP",
+        "CA_BUNDLE",
+        "CONFIG_FILE",
+        "DEFAULT_OUTPUT",
+        "EC2_METADATA_DISABLED",
+        "MAX_ATTEMPTS",
+        "PAGER",
+    )
+    + (
+        "PROFILE",
+        "RETRY_MODE",
+        "ROLE_SESSION_NAME",
+        "SDK_LOAD_CONFIG",
+        "SHARED_CREDENTIALS_FILE",
+        "STS_REGIONAL_ENDPOINTS",
+    )
+)
+"""Names that other AWS clients read and obstore refuses to know."""
+
 
 class DigestMismatch(ValueError):
     """The bytes at an address are not the recorded ones."""
@@ -28,7 +50,9 @@ def _open(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
         raise ValueError(f"{uri!r}: use an s3://, gs://, az://, https:// or file:// address")
     prefix = _PREFIXES[parts.scheme]
     config: Any = {
-        key.lower(): value for key, value in credentials.items() if key.startswith(prefix) and key != "AWS_ALLOW_HTTP"
+        key.lower(): value
+        for key, value in credentials.items()
+        if key.startswith(prefix) and key not in _NOT_FOR_STORES
     }
     client: Any = {
         "allow_http": credentials.get("AWS_ALLOW_HTTP", "") == "true",
