@@ -60,9 +60,15 @@ async def lead(settings: Settings, context: Context, connection: Connection, pro
     metrics.follow_queue(lambda: len(queue), queue.overdue)
     metrics.follow_roles(index.roles)
     health.synced, health.stalled_for = resync.synced.is_set, loop.stalled_for
+
+    async def watch() -> None:
+        # kopf looks once for the kinds that it is to watch: the first list has shown that they are there.
+        await resync.synced.wait()
+        await Watcher(connection, settings.namespaces, seen).run()
+
     async with asyncio.TaskGroup() as group:
         for part in (
-            Watcher(connection, settings.namespaces, seen).run(),
+            watch(),
             watch_children(context.api, queue, settings.namespaces),
             resync.run(),
             loop.run(),

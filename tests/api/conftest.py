@@ -1,8 +1,10 @@
 """One API server for each test process, one namespace for each test."""
 
+import asyncio
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.reconcile.controller import Controller
 from tests.api.apiserver import ROOT, ApiServer, running
+from tests.api.process import Operator, StartOperator, free_port
 from tests.api.world import Scenario, World, make_world, outcome_of
 
 _numbers = itertools.count(1)
@@ -89,3 +92,33 @@ def assert_survives_every_write(
             assert found == expected, f"ended after write {number} of {len(writes)} ({writes[number - 1]})"
 
     return check
+
+
+@pytest.fixture
+async def start_operator(server: ApiServer, namespace: str, tmp_path: Path) -> AsyncIterator[StartOperator]:
+    """Starts operators; they are killed at the end."""
+    started: list[Operator] = []
+
+    async def start(identity: str, **more: str) -> Operator:
+        port = free_port()
+        env = {
+            **os.environ,
+            "KUBECONFIG": str(server.kubeconfig), "PERENNIAL_COMPONENTS_IMAGE": "localhost/perennial/components:test",
+            "PERENNIAL_SERVING_IMAGE": "localhost/perennial/serving:test",
+            "PERENNIAL_PROMETHEUS_URL": "http://127.0.0.1:9", "PERENNIAL_NAMESPACES": namespace,
+            "PERENNIAL_LEASE_NAMESPACE": namespace, "PERENNIAL_IDENTITY": identity, "PERENNIAL_PORT": str(port), **more,
+        }  # fmt: skip
+        log = tmp_path / f"{identity}.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "perennial", env=env, cwd=ROOT, stderr=output
+            )
+        operator = Operator(process, f"http://127.0.0.1:{port}", str(log))
+        started.append(operator)
+        return operator
+
+    yield start
+    for operator in started:
+        if operator.process.returncode is None:
+            operator.process.kill()
+            await operator.process.wait()

@@ -4,21 +4,17 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 
 from perennial.adapters.kubernetes import Change, KubernetesApi
 from perennial.adapters.lease import Lease, LeaseLost
 from perennial.api.common import API_VERSION
 from perennial.contracts.names import STORE_READ_SECRET, STORE_ROOT
-from tests.api.apiserver import ROOT, ApiServer
+from tests.api.process import StartOperator
 from tests.api.test_admission import DEPLOYMENT, MONITOR, TRAINING
 from tests.api.world import Scenario, World
 
@@ -151,81 +147,6 @@ async def test_a_lease_is_taken_over_only_when_it_is_given_back_or_runs_out(api:
     assert raw is not None
     assert raw["spec"]["holderIdentity"] == "third"
     assert raw["spec"]["leaseTransitions"] == 2
-
-
-@dataclass
-class Operator:
-    """The operator as a process of its own."""
-
-    process: asyncio.subprocess.Process
-    url: str
-    log: str
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with aiohttp.ClientSession() as session, session.get(self.url + path) as answer:
-            return answer.status, await answer.text()
-
-    async def until(self, path: str, wanted: Callable[[int, str], bool]) -> str:
-        """The answer, once it is what is wanted."""
-        async with asyncio.timeout(30):
-            while True:
-                assert self.process.returncode is None, self.read_log()
-                with contextlib.suppress(aiohttp.ClientError):
-                    status, text = await self.get(path)
-                    if wanted(status, text):
-                        return text
-                await asyncio.sleep(0.05)
-
-    def read_log(self) -> str:
-        with open(self.log) as file:  # noqa: PTH123
-            return file.read()
-
-    async def memory(self) -> float:
-        """Resident MiB."""
-        lines = (await self.get("/metrics"))[1].splitlines()
-        line = next(each for each in lines if each.startswith("process_resident_memory_bytes "))
-        return float(line.split()[1]) / 2**20
-
-
-StartOperator = Callable[[str], Awaitable[Operator]]
-
-
-@pytest.fixture
-async def start_operator(server: ApiServer, namespace: str, tmp_path: Any) -> AsyncIterator[StartOperator]:
-    """Starts operators for the test's namespace, each with an identity."""
-    started: list[Operator] = []
-
-    async def start(identity: str) -> Operator:
-        port = _free_port()
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(server.kubeconfig), "PERENNIAL_COMPONENTS_IMAGE": "localhost/perennial/components:test",
-            "PERENNIAL_SERVING_IMAGE": "localhost/perennial/serving:test",
-            "PERENNIAL_PROMETHEUS_URL": "http://127.0.0.1:9", "PERENNIAL_NAMESPACES": namespace,
-            "PERENNIAL_LEASE_NAMESPACE": namespace, "PERENNIAL_IDENTITY": identity, "PERENNIAL_PORT": str(port),
-        }  # fmt: skip
-        log = tmp_path / f"{identity}.log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "perennial", env=env, cwd=ROOT, stderr=output
-            )
-        operator = Operator(process, f"http://127.0.0.1:{port}", str(log))
-        started.append(operator)
-        return operator
-
-    yield start
-    for operator in started:
-        if operator.process.returncode is None:
-            operator.process.kill()
-            await operator.process.wait()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_ready(role: str) -> Callable[[int, str], bool]:

@@ -24,7 +24,7 @@ from perennial.api.version import ModelVersion
 from perennial.contracts.names import GROUP
 
 KINDS: tuple[type[Object], ...] = (ModelTraining, ModelVersion, ModelDeployment, DriftMonitor)
-FOLDERS = (Path("crds"), Path("charts/perennial/crds"))
+FOLDERS = (Path("crds"), Path("charts/perennial/files/crds"))
 LARGEST_FILE = 200 * 1024
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 SCALAR = {PRESERVE: True, "maxItems": 0, "maxProperties": 0, "maxLength": 128}

@@ -1,0 +1,111 @@
+{{- define "perennial.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end -}}
+{{- end }}
+
+{{- define "perennial.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "perennial.name" .) }}
+{{- end }}
+
+{{/* Names of what is not in a namespace: two releases may be in one cluster. */}}
+{{- define "perennial.clusterName" -}}
+{{ printf "%s:%s" .Release.Namespace (include "perennial.name" .) }}
+{{- end }}
+
+{{- define "perennial.selector" -}}
+app.kubernetes.io/name: perennial-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "perennial.labels" -}}
+{{ include "perennial.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{/* What the operator may do in a namespace that it looks after. Every verb is one that it uses. */}}
+{{- define "perennial.rules" -}}
+- apiGroups: [perennial.dev]
+  resources: [modeltrainings, modeldeployments, driftmonitors]
+  verbs: [get, list, watch]
+# create: only the operator registers versions. patch: quarantine marks, the finalizer while a version is in use.
+- apiGroups: [perennial.dev]
+  resources: [modelversions]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [perennial.dev]
+  resources: [modeltrainings/status, modelversions/status, modeldeployments/status, driftmonitors/status]
+  verbs: [update]
+# Owner references that block the owner's deletion: clusters with OwnerReferencesPermissionEnforcement ask for this.
+- apiGroups: [perennial.dev]
+  resources: [modeltrainings/finalizers, modeldeployments/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+# The feedback keys are made, never read; of the store's credentials those that can only read.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [perennial-store-read]
+  verbs: [get]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* What all pods of the chart have in common: the restricted Pod Security Standard. */}}
+{{- define "perennial.pod" -}}
+automountServiceAccountToken: true
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+volumes:
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{- define "perennial.container" -}}
+image: {{ .Values.image.operator }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+env:
+- {name: PERENNIAL_COMPONENTS_IMAGE, value: {{ .Values.image.components | quote }}}
+- {name: PERENNIAL_SERVING_IMAGE, value: {{ .Values.image.serving | quote }}}
+- {name: PERENNIAL_PROMETHEUS_URL, value: {{ .Values.prometheus.url | quote }}}
+- {name: PERENNIAL_NAMESPACES, value: {{ join "," .Values.namespaces | quote }}}
+- {name: PERENNIAL_LEASE_NAMESPACE, value: {{ .Release.Namespace | quote }}}
+- {name: PERENNIAL_RESYNC_SECONDS, value: {{ .Values.resyncSeconds | quote }}}
+- {name: PERENNIAL_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
+# A pod's name is its own for ever, and a restarted container takes its own Lease back at once.
+- name: PERENNIAL_IDENTITY
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+volumeMounts:
+- {name: tmp, mountPath: /tmp}
+{{- end }}

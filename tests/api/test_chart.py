@@ -1,0 +1,185 @@
+"""The chart on a real API server: its rights are enough and no more, and nobody else writes ModelVersions."""
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from perennial.adapters.kubernetes import KubernetesApi
+from perennial.api import crdgen
+from tests.api.apiserver import ROOT, ApiServer
+from tests.api.test_admission import DEPLOYMENT, MONITOR, TRAINING, VERSION
+
+Json = dict[str, Any]
+CHART = ROOT / "charts/perennial"
+IMAGES = ("image.operator=localhost/o:1", "image.components=localhost/c:1", "image.serving=localhost/s:1")
+VALUES = (*IMAGES, "prometheus.url=http://127.0.0.1:9")
+
+
+@functools.cache
+def helm() -> str:
+    """The machine's helm, or the one that the cluster's scripts build."""
+    cache = Path(os.environ.get("PERENNIAL_CACHE", Path.home() / ".cache/perennial"))
+    found = sorted(cache.glob("bin/helm-*/helm"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        subprocess.run([ROOT / "hack/cluster/build", "helm"], check=True)
+        found = sorted(cache.glob("bin/helm-*/helm"))
+    return str(found[-1])
+
+
+def render(namespace: str, *values: str, hooks: bool = False) -> list[Json]:
+    """What ``helm install perennial`` into ``namespace`` would send."""
+    flags = [part for value in (*VALUES, *values) for part in ("--set", value)]
+    command = [helm(), "template", "perennial", str(CHART), "--namespace", namespace, "--kube-version", "1.34", *flags]
+    answer = subprocess.run([*command, *([] if hooks else ["--no-hooks"])], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise ValueError(answer.stderr)
+    return [each for each in yaml.safe_load_all(answer.stdout) if each]
+
+
+def test_the_definitions_are_those_of_the_models_and_are_kept() -> None:
+    found = {each["metadata"]["name"]: each for each in render("x") if each["kind"] == "CustomResourceDefinition"}
+    for kind in crdgen.KINDS:
+        made = crdgen.definition(kind)
+        assert found[made["metadata"]["name"]]["spec"] == made["spec"]
+        assert found[made["metadata"]["name"]]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert crdgen.main(["--check", str(ROOT / "crds"), str(CHART / "files/crds")]) == 0
+    assert not [each for each in render("x", "crds.install=false") if each["kind"] == "CustomResourceDefinition"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("image.operator=operator", "/image/operator"),
+        ("prometheus.url=prometheus:9090", "/prometheus/url"),
+        ("replicas=two", "/replicas"),
+        ("imge.operator=a:b", "additional properties 'imge' not allowed"),
+    ],
+)
+def test_values_that_cannot_be_right_are_refused(value: str, message: str) -> None:
+    with pytest.raises(ValueError, match="specifications of the schema") as caught:
+        render("x", value)
+    assert message in str(caught.value)
+
+
+def test_every_object_is_taken_by_the_api_server_and_pods_are_restricted(server: ApiServer, namespace: str) -> None:
+    server.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/warn=restricted")
+    for values in ((), (f"namespaces={{{namespace}}}",)):
+        documents = render(namespace, *values, hooks=True)
+        flags = ("--server-side", "--force-conflicts", "--dry-run=server", "--namespace", namespace)
+        answer = server.kubectl("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(documents))
+        assert "Warning" not in answer.stderr
+
+
+@pytest.fixture(params=["cluster", "namespace"])
+def installed(request: pytest.FixtureRequest, server: ApiServer, namespace: str) -> Iterator[str]:
+    """The chart without its pods, for the cluster or the test's namespace alone; yields the operator's user name."""
+    values = () if request.param == "cluster" else (f"namespaces={{{namespace}}}",)
+    wanted = [
+        each for each in render(namespace, *values) if each["kind"] not in {"Deployment", "CustomResourceDefinition"}
+    ]
+    text = yaml.safe_dump_all(wanted)
+    server.kubectl("apply", "-f", "-", stdin=text)
+    _await_policy(server, namespace, refuses=True)
+    yield f"system:serviceaccount:{namespace}:perennial"
+    server.kubectl("delete", "--wait=false", "-f", "-", stdin=text)
+    _await_policy(server, namespace, refuses=False)
+
+
+def _await_policy(server: ApiServer, namespace: str, *, refuses: bool) -> None:
+    """The API server takes up admission policies a moment after they are written."""
+    manifest = yaml.safe_dump({**VERSION, "metadata": {"name": "probe", "namespace": namespace}})
+    for _ in range(100):
+        answer = server.kubectl("create", "--dry-run=server", "-f", "-", stdin=manifest, check=False)
+        if (answer.returncode != 0) == refuses:
+            return
+    raise AssertionError("the API server did not take up the policy")
+
+
+def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: str, installed: str) -> None:
+    def may(*action: str, within: str = namespace) -> bool:
+        answer = server.kubectl("auth", "can-i", *action, "--namespace", within, f"--as={installed}", check=False)
+        return answer.stdout.strip() == "yes"
+
+    assert may("get", "secrets/perennial-store-read")
+    assert may("create", "secrets")
+    for action in (
+        ("get", "secrets/perennial-store"), ("list", "secrets"), ("get", "pods", "--subresource=log"),
+        ("create", "pods", "--subresource=exec"), ("create", "pods"), ("delete", "modelversions"),
+        ("update", "modeltrainings"), ("create", "clusterroles"), ("list", "nodes"), ("list", "namespaces"),
+    ):  # fmt: skip
+        assert not may(*action), action
+
+
+async def test_the_rights_are_enough_for_the_operators_own_requests(
+    server: ApiServer, api: KubernetesApi, namespace: str, installed: str, start_operator: Any, tmp_path: Path
+) -> None:
+    token = server.kubectl("create", "token", "perennial", "--namespace", namespace).stdout.strip()
+    kubeconfig = yaml.safe_load(server.kubeconfig.read_text())
+    kubeconfig["users"][0]["user"] = {"token": token}
+    path = tmp_path / "operator.kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig))
+    cluster_wide = server.kubectl("get", "clusterrole", f"{namespace}:perennial", check=False).returncode == 0
+    operator = await start_operator(
+        "only", KUBECONFIG=str(path), PERENNIAL_NAMESPACES="" if cluster_wide else namespace
+    )
+    await operator.until("/readyz", lambda status, text: (status, text.strip()) == (200, "leader"))
+    for manifest in (TRAINING, DEPLOYMENT, MONITOR):
+        await api.create({**manifest, "metadata": {"name": "heart-disease", "namespace": namespace}})
+    as_operator = {**VERSION, "metadata": {**VERSION["metadata"], "namespace": namespace}}
+    server.kubectl("create", f"--as={installed}", "-f", "-", stdin=yaml.safe_dump(as_operator))
+    # Serving it needs every right: a Deployment, a Service, a Secret, a finalizer, Events, statuses.
+    async for change in api.watch("apps/v1", "Deployment", namespace):
+        if change.type == "Applied":
+            break
+    async for change in api.watch("perennial.dev/v1alpha1", "ModelVersion", namespace):
+        if change.type == "Applied" and change.object["metadata"].get("finalizers"):
+            break
+    metrics = (await operator.get("/metrics"))[1]
+    assert [line for line in metrics.splitlines() if 'code="403"' in line] == []
+    assert "orbidden" not in operator.read_log()
+
+
+def test_nobody_else_writes_model_versions_but_people_approve_them(
+    server: ApiServer, namespace: str, installed: str
+) -> None:
+    manifest = yaml.safe_dump({**VERSION, "metadata": {**VERSION["metadata"], "namespace": namespace}})
+    by_hand = server.kubectl("create", "-f", "-", stdin=manifest, check=False)
+    assert "ModelVersions are written by the Perennial operator; change spec.approval" in by_hand.stderr
+    assert server.kubectl("create", f"--as={installed}", "-f", "-", stdin=manifest).returncode == 0
+    name = VERSION["metadata"]["name"]
+
+    def patch(change: str) -> subprocess.CompletedProcess[str]:
+        return server.kubectl("patch", "mv", name, "-n", namespace, "--type=merge", "-p", change, check=False)
+
+    assert patch('{"spec": {"approval": "Rejected"}}').returncode == 0
+    assert "a version's record cannot be changed" in patch('{"spec": {"record": {"seed": 8}}}').stderr
+
+
+def test_after_an_uninstall_versions_in_use_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:
+    """What the post-delete hook runs, with the hook's own rights."""
+    hooks = [
+        each for each in render(namespace, hooks=True)
+        if "helm.sh/hook" in each["metadata"].get("annotations", {}) and each["kind"] != "Job"
+    ]  # fmt: skip
+    server.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(hooks))
+    used = {**VERSION, "metadata": {"name": "used-v1", "namespace": namespace, "finalizers": ["perennial.dev/in-use"]}}
+    server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(used))
+    kubeconfig = yaml.safe_load(server.kubeconfig.read_text())
+    token = server.kubectl("create", "token", "perennial-uninstall", "--namespace", namespace).stdout.strip()
+    kubeconfig["users"][0]["user"] = {"token": token}
+    path = tmp_path / "hook.kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig))
+    env = {
+        **os.environ, "KUBECONFIG": str(path), "PERENNIAL_LEASE_NAMESPACE": namespace, "PERENNIAL_IDENTITY": "hook",
+        "PERENNIAL_COMPONENTS_IMAGE": "c:1", "PERENNIAL_SERVING_IMAGE": "s:1", "PERENNIAL_PROMETHEUS_URL": "http://x",
+    }  # fmt: skip
+    subprocess.run([sys.executable, "-m", "perennial.uninstall"], env=env, check=True, timeout=60, cwd=ROOT)
+    server.kubectl("delete", "mv", "used-v1", "-n", namespace, "--timeout=20s")
+    server.kubectl("delete", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(hooks))
