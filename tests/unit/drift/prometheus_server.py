@@ -1,0 +1,109 @@
+"""A small HTTP server that answers Prometheus' API from traffic that a test describes."""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from perennial.contracts import names
+
+_QUERY = re.compile(r'increase\((\w+)\{deployment="([^"]+)",version="([^"]+)"\}\[(\d+)ms\]\)')
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """From ``start`` to ``end`` (Unix s): what is counted in a second, for one version."""
+
+    version: str
+    start: float
+    end: float
+    bins: Mapping[tuple[str, str], float]
+    predictions: Mapping[str, float]
+    feedback: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    def series(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Counted in a second, by labels."""
+        match metric:
+            case names.METRIC_FEATURES:
+                return {(("feature", one), ("bin", two)): rate for (one, two), rate in self.bins.items()}
+            case names.METRIC_PREDICTED:
+                return {(("predicted", one),): rate for one, rate in self.predictions.items()}
+            case names.METRIC_FEEDBACK:
+                return {(("predicted", one), ("actual", two)): rate for (one, two), rate in self.feedback.items()}
+        return {}
+
+
+class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
+    """Listens on 127.0.0.1 at ``url``. ``broken`` is the (status, body) of every answer, when it is set."""
+
+    def __init__(self) -> None:
+        self.traffic: list[Traffic] = []
+        self.broken: tuple[int, str] | None = None
+        self.asked: list[dict[str, str]] = []
+        app = web.Application()
+        app.router.add_post("/api/v1/query", self._answer)
+        app.router.add_post("/api/v1/query_range", self._answer)
+        self._server = TestServer(app)
+
+    async def __aenter__(self) -> Self:
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.close()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return str(self._server.make_url("")).rstrip("/")
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        form = {key: str(value) for key, value in (await request.post()).items()}
+        self.asked.append({"path": request.path, **form})
+        if self.broken:
+            return web.Response(status=self.broken[0], text=self.broken[1])
+        times = _times(form)
+        result = self._result(form["query"], times)
+        kind = "matrix" if "step" in form else "vector"
+        if kind == "vector":
+            result = [{"metric": each["metric"], "value": each["values"][0]} for each in result]
+        return web.Response(text=json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}))
+
+    def _result(self, query: str, times: list[float]) -> list[dict[str, Any]]:
+        found = _QUERY.search(query)
+        assert found, query
+        metric, _, version, span = found[1], found[2], found[3], int(found[4]) / 1000
+        flows = [each for each in self.traffic if each.version == version]
+        labels = {key for each in flows for key in each.series(metric)}
+        values = {
+            key: [
+                [at, str(sum(_overlap(flow, at - span, at) * flow.series(metric).get(key, 0.0) for flow in flows))]
+                for at in times
+            ]
+            for key in sorted(labels)
+        }
+        if query.startswith("sum ("):
+            total = [
+                [at, str(sum(float(each[place][1]) for each in values.values()))] for place, at in enumerate(times)
+            ]
+            return [{"metric": {}, "values": total}] if values else []
+        return [{"metric": dict(key), "values": each} for key, each in values.items()]
+
+
+def _times(form: Mapping[str, str]) -> list[float]:
+    if "time" in form:
+        return [float(form["time"])]
+    start, end, step = (float(form[key]) for key in ("start", "end", "step"))
+    return [start + number * step for number in range(round((end - start) / step) + 1)]
+
+
+def _overlap(flow: Traffic, start: float, end: float) -> float:
+    return max(0.0, min(flow.end, end) - max(flow.start, start))
