@@ -22,8 +22,6 @@ _NOT_FOR_STORES = frozenset(
         "EC2_METADATA_DISABLED",
         "MAX_ATTEMPTS",
         "PAGER",
-    )
-    + (
         "PROFILE",
         "RETRY_MODE",
         "ROLE_SESSION_NAME",
