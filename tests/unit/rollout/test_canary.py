@@ -307,6 +307,8 @@ def test_deletion_is_left_to_the_garbage_collector() -> None:
     snapshot = world.snapshot()
     metadata = snapshot.deployment.metadata.model_copy(update={"deletion_timestamp": world.now})
     leaving = snapshot.deployment.model_copy(update={"metadata": metadata})
-    plan = DeploymentController().decide(type(snapshot)(deployment=leaving, image="i", versions=snapshot.versions), world.now)
+    plan = DeploymentController().decide(
+        type(snapshot)(deployment=leaving, image="i", versions=snapshot.versions), world.now
+    )
     assert plan.steps == ()
     assert plan.status is None

@@ -24,7 +24,9 @@ def test_the_newest_approved_version_serves_without_a_canary() -> None:
     assert world.condition("Ready") == ("True", "Serving", "heart-v10 serves")
     assert (world.status.phase, world.status.replicas, world.status.ready_replicas) == ("Healthy", 2, 2)
     assert world.status.url == "http://heart.clinic.svc/v2/models/heart/infer"
-    assert world.status.selector == f"perennial.dev/deployment=heart,perennial.dev/revision={world.status.stable.revision}"
+    assert (
+        world.status.selector == f"perennial.dev/deployment=heart,perennial.dev/revision={world.status.stable.revision}"
+    )
     assert world.keys == {"heart-feedback"}
 
 

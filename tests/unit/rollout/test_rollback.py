@@ -81,7 +81,11 @@ def test_the_last_good_version_comes_back_as_it_was_promoted() -> None:
     play(promoted_with, 800)
     world.ask_rollback("heart-v2")
     world.settle()
-    (old,) = [each for name, each in world.deployments.items() if each["spec"]["template"]["spec"]["containers"][0]["image"] == "serving:1"]
+    (old,) = [
+        each
+        for name, each in world.deployments.items()
+        if each["spec"]["template"]["spec"]["containers"][0]["image"] == "serving:1"
+    ]
     assert old["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "256Mi"
 
 

@@ -240,7 +240,9 @@ class World:
         found = self.versions.get(name)
         if found is None:
             return 0
-        merged = {key: value for key, value in {**found.metadata.annotations, **annotations}.items() if value is not None}
+        merged = {
+            key: value for key, value in {**found.metadata.annotations, **annotations}.items() if value is not None
+        }
         if merged == found.metadata.annotations:
             return 0
         metadata = found.metadata.model_copy(update={"annotations": merged})
