@@ -28,6 +28,7 @@ def convert(model: Any, features: int, name: str) -> bytes:
         name=name,
     )
     proto.doc_string = ""
+    proto.opset_import.sort(key=lambda opset: opset.domain)  # comes in the order of a set, another in each process
     return bytes(proto.SerializeToString(deterministic=True))
 
 

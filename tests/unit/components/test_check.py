@@ -1,5 +1,8 @@
 """Data that a model should not be trained on is refused, with everything that is wrong with it at once."""
 
+from typing import Any
+
+import pandas as pd
 import pytest
 
 from perennial.contracts.request import Check, Target
@@ -8,19 +11,19 @@ from perennial_components.failure import RunError
 from tests.unit.components.support import prepared, request, text_table
 
 
-def refused(table: object, **changes: object) -> list[str]:
+def refused(table: pd.DataFrame, **changes: Any) -> list[str]:
     with pytest.raises(RunError) as error:
         check(request(**changes), table)
     assert error.value.reason == "DataRejected"
     return error.value.message.splitlines()
 
 
-def small(**columns: list[object]) -> object:
-    rows = {"num": ["0", "1"] * 20, "age": ["50"] * 40, "sex": ["0", "1"] * 20} | columns
+def small(**columns: list[Any]) -> pd.DataFrame:
+    rows: dict[str, list[Any]] = {"num": ["0", "1"] * 20, "age": ["50"] * 40, "sex": ["0", "1"] * 20} | columns
     return text_table(**rows)
 
 
-SMALL = {"numeric": ("age",), "categorical": ("sex",)}
+SMALL: dict[str, Any] = {"numeric": ("age",), "categorical": ("sex",)}
 
 
 def test_good_data_passes() -> None:

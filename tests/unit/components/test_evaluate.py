@@ -1,6 +1,7 @@
 """What is measured, beside whom, and what is left out because it is undefined."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ from tests.unit.components.support import DATA, prepared, request
 
 
 @pytest.fixture(scope="module")
-def champion(tmp_path_factory) -> Champion:
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Champion:
     """A model trained on Cleveland alone, in a store."""
     folder = tmp_path_factory.mktemp("champion")
     _, rows, signature = prepared(request())
@@ -32,14 +33,14 @@ def champion(tmp_path_factory) -> Champion:
 
 
 @pytest.fixture(scope="module")
-def everyone():
+def everyone() -> Any:
     asked = request(source=f"file://{DATA}/*.csv", slices=("sex", "age", "ca"))
     table, rows, signature = prepared(asked)
     model, _, out_of_fold = tune(asked, signature, rows)
     return asked, table, rows, signature, convert(model, 13, "m"), out_of_fold
 
 
-def test_challenger_and_champion_on_the_same_rows(everyone, champion: Champion) -> None:
+def test_challenger_and_champion_on_the_same_rows(everyone: Any, champion: Champion) -> None:
     asked, table, rows, signature, model, _ = everyone
     asked = msgspec.structs.replace(asked, champion=champion)
     found = evaluate(asked, table, rows, signature, model, verified_reader({}))
@@ -54,7 +55,7 @@ def test_challenger_and_champion_on_the_same_rows(everyone, champion: Champion) 
     assert found.roc[-1] == (1.0, 1.0)
 
 
-def test_slices_cover_the_held_out_rows(everyone) -> None:
+def test_slices_cover_the_held_out_rows(everyone: Any) -> None:
     asked, table, rows, signature, model, _ = everyone
     found = evaluate(asked, table, rows, signature, model, verified_reader({}))
     by_column = {name: [part for part in found.slices if part.column == name] for name in asked.slices}
@@ -64,7 +65,7 @@ def test_slices_cover_the_held_out_rows(everyone) -> None:
     assert all(sum(part.rows for part in parts) == found.rows for parts in by_column.values())
 
 
-def inconclusive(everyone, champion: Champion, **changes: object) -> str:
+def inconclusive(everyone: Any, champion: Champion, **changes: object) -> str:
     asked, table, rows, signature, _, _ = everyone
     asked = msgspec.structs.replace(asked, champion=champion, **changes)
     found = compare(asked, table[rows.held], rows.target[rows.held], signature, verified_reader({}))
@@ -72,7 +73,7 @@ def inconclusive(everyone, champion: Champion, **changes: object) -> str:
     return found.inconclusive
 
 
-def test_when_the_champion_cannot_be_compared(everyone, champion: Champion, tmp_path: Path) -> None:
+def test_when_the_champion_cannot_be_compared(everyone: Any, champion: Champion, tmp_path: Path) -> None:
     assert "split settings differ" in inconclusive(everyone, champion, split=Split(0.25, 8))
     forged = msgspec.structs.replace(champion, model=Artifact(champion.model.uri, "0" * 64))
     assert "recorded is 000" in inconclusive(everyone, forged)
@@ -102,7 +103,7 @@ def test_figures_by_hand() -> None:
     assert found["brier"] == pytest.approx(np.mean((positive - target) ** 2))
 
 
-def test_the_baseline_counts_rows_and_predictions(everyone) -> None:
+def test_the_baseline_counts_rows_and_predictions(everyone: Any) -> None:
     _, table, rows, signature, _, out_of_fold = everyone
     found = baseline(table, signature, out_of_fold, {"accuracy": 0.8})
     assert found.rows == 920
@@ -133,7 +134,7 @@ def test_scores_worse_than_chance_say_only_how_often() -> None:
     assert {y for _, y in calibration_points(raw, raw < 0.4)} == {0.4}
 
 
-def test_a_store_that_is_away_is_no_verdict_on_the_champion(everyone) -> None:
+def test_a_store_that_is_away_is_no_verdict_on_the_champion(everyone: Any) -> None:
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     read = verified_reader({**away, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "x"})
     with pytest.raises(RunError, match=r"s3://a/b cannot be read") as error:

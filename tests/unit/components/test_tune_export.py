@@ -1,17 +1,25 @@
 """The search is a function of data and seed; what is exported answers as what was fitted."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 
 from perennial.contracts.request import Candidate, SearchRange
+from perennial.contracts.signature import Signature
 from perennial_components.export import core as exporting
 from perennial_components.export.core import check_parity, convert
 from perennial_components.export.estimator import load_estimator, save_estimator
 from perennial_components.failure import RunError
 from perennial_components.inference import probabilities_of
+from perennial_components.storage import Encoded
 from perennial_components.threads import threads_for
 from perennial_components.tune.core import parameters_of, shares, tune
 from perennial_components.tune.estimators import make
@@ -20,12 +28,15 @@ from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, prepared, re
 EVERYONE = request(source=f"file://{DATA}/*.csv")
 
 
+Prepared = tuple[pd.DataFrame, Encoded, Signature]
+
+
 @pytest.fixture(scope="module")
-def hospitals():
+def hospitals() -> Prepared:
     return prepared(EVERYONE)
 
 
-def test_the_same_data_and_seed_give_the_same_model(hospitals) -> None:
+def test_the_same_data_and_seed_give_the_same_model(hospitals: Prepared) -> None:
     _, rows, signature = hospitals
     asked = request(candidates=(LOGISTIC, BOOSTING), trials=4)
     with threads_for(920):
@@ -36,7 +47,7 @@ def test_the_same_data_and_seed_give_the_same_model(hospitals) -> None:
     assert [candidate.trials for candidate in first[1].candidates] == [2, 2]
 
 
-def test_the_winner_has_the_best_score_by_the_metrics_direction(hospitals) -> None:
+def test_the_winner_has_the_best_score_by_the_metrics_direction(hospitals: Prepared) -> None:
     _, rows, signature = hospitals
     bad, good = Candidate("LogisticRegression", {"C": 1e-6}), Candidate("LogisticRegression", {"C": 0.1})
     for metric in ("roc_auc", "log_loss"):
@@ -61,7 +72,7 @@ def test_parity_on_the_real_hospitals(candidate: Candidate, source: str) -> None
     assert probabilities.shape == (2, 2)
 
 
-def test_an_export_that_answers_otherwise_is_refused(hospitals) -> None:
+def test_an_export_that_answers_otherwise_is_refused(hospitals: Prepared) -> None:
     _, rows, signature = hospitals
     one, other = (
         make("LogisticRegression", {"C": c}, signature, rows.features, weight="None", seed=1).fit(
@@ -75,7 +86,7 @@ def test_an_export_that_answers_otherwise_is_refused(hospitals) -> None:
     assert exporting.TOLERANCE == 1e-4
 
 
-def test_three_classes_export_too(hospitals) -> None:
+def test_three_classes_export_too(hospitals: Prepared) -> None:
     table, _, _ = hospitals
     asked = msgspec.structs.replace(
         EVERYONE, target=msgspec.structs.replace(EVERYONE.target, column="cp", above=None), categorical=("sex",)
@@ -89,13 +100,36 @@ def test_three_classes_export_too(hospitals) -> None:
     check_parity(model, convert(model, 7, "cp"), rows.features)
 
 
-def test_the_estimator_survives_its_file(hospitals, tmp_path) -> None:
+def test_the_estimator_survives_its_file(hospitals: Prepared, tmp_path: Path) -> None:
     _, rows, signature = hospitals
     model = make("HistGradientBoosting", {"max_iter": 5}, signature, rows.features, weight="None", seed=1)
     model.fit(rows.features, rows.target)
     save_estimator(model, str(tmp_path / "m.skops"))
     again = load_estimator(str(tmp_path / "m.skops"))
     np.testing.assert_array_equal(model.predict_proba(rows.features), again.predict_proba(rows.features))
+
+
+_EXPORT = """
+from perennial.contracts import objects
+from perennial_components.export.core import convert
+from perennial_components.export.estimator import load_estimator
+import sys
+print(objects.sha256(convert(load_estimator(sys.argv[1]), 13, "m")))
+"""
+
+
+def test_every_process_exports_the_same_bytes(hospitals: Prepared, tmp_path: Path) -> None:
+    _, rows, signature = hospitals
+    model = make("LogisticRegression", {}, signature, rows.features, weight="None", seed=1)
+    save_estimator(model.fit(rows.features, rows.target), str(tmp_path / "m.skops"))
+    digests = {
+        subprocess.check_output(
+            [sys.executable, "-c", _EXPORT, str(tmp_path / "m.skops")],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
 
 
 def test_trials_are_shared() -> None:
@@ -108,7 +142,7 @@ def test_trials_are_shared() -> None:
 def test_draws_cover_the_range_on_its_scale_and_whole_numbers_are_whole() -> None:
     search = {"learning_rate": SearchRange(0.01, 1, "Log"), "max_leaf_nodes": SearchRange(2, 40)}
     draws = list(parameters_of(Candidate("HistGradientBoosting", {"max_iter": 10.0}, search), 20, (1, 0)))
-    rates = sorted(math.log10(draw["learning_rate"]) for draw in draws)
+    rates = sorted(math.log10(float(draw["learning_rate"] or 0)) for draw in draws)
     assert all(-2 + i / 10 <= rate <= -2 + (i + 1) / 10 for i, rate in enumerate(rates)), "one in each stratum"
     assert all(isinstance(draw["max_leaf_nodes"], int) and draw["max_iter"] == 10 for draw in draws)
 
@@ -136,7 +170,7 @@ def test_draws_cover_the_range_on_its_scale_and_whole_numbers_are_whole() -> Non
         ({"metric": "roc_acu"}, "there is no metric 'roc_acu' (did you mean 'roc_auc'?)"),
     ],
 )
-def test_settings_that_make_no_sense(hospitals, changes, message) -> None:
+def test_settings_that_make_no_sense(hospitals: Prepared, changes: dict[str, Any], message: str) -> None:
     _, rows, signature = hospitals
     with pytest.raises(RunError) as error:
         tune(request(**changes), signature, rows)
