@@ -11,6 +11,7 @@ from typing import Any, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from perennial.adapters.prometheus import Prometheus
 from perennial.contracts import names
 
 _QUERY = re.compile(r'increase\((\w+)\{deployment="([^"]+)",version="([^"]+)"\}\[(\d+)ms\]\)')
@@ -40,7 +41,7 @@ class Traffic:
 
 
 class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
-    """Listens on 127.0.0.1 at ``url``. ``broken`` is the (status, body) of every answer, when it is set."""
+    """Listens on 127.0.0.1 at ``url``; ``client`` asks it. ``broken`` is the (status, body) of every answer, if set."""
 
     def __init__(self) -> None:
         self.traffic: list[Traffic] = []
@@ -53,11 +54,13 @@ class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
 
     async def __aenter__(self) -> Self:
         await self._server.start_server()
+        self.client = Prometheus(self.url)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.client.close()
         await self._server.close()
 
     @property
