@@ -160,8 +160,8 @@ class Health:
 
 
 @contextlib.asynccontextmanager
-async def serving(metrics: Metrics, health: Health, port: int) -> AsyncIterator[int]:
-    """Serves /metrics, /healthz and /readyz on all addresses; yields the port (0 asks for a free one)."""
+async def serving(metrics: Metrics, health: Health, port: int) -> AsyncIterator[None]:
+    """Serves /metrics, /healthz and /readyz on all addresses."""
 
     async def exposition(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -178,7 +178,7 @@ async def serving(metrics: Metrics, health: Health, port: int) -> AsyncIterator[
     await runner.setup()
     try:
         await web.TCPSite(runner, None, port, shutdown_timeout=1).start()
-        yield runner.addresses[0][1]
+        yield
     finally:
         await runner.cleanup()
 

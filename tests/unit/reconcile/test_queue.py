@@ -177,9 +177,9 @@ class Promises(RuleBasedStateMachine):
             self.done(key)
         self.clock.now += LONGEST_DELAY + 3600
         popped = set()
-        while (key := self.queue.pop()) is not None:
-            assert key not in popped
-            popped.add(key)
+        while (due := self.queue.pop()) is not None:
+            assert due not in popped
+            popped.add(due)
         assert popped == set(self.wanted), "what was added is worked on in the end"
 
 
