@@ -199,6 +199,8 @@ async def test_labels_show_a_loss_and_the_version_is_rolled_back(setting: Settin
     setting.flow(OLDER_BINS, start=AGES_AGO, feedback={("1", "1"): 2.0, ("1", "0"): 2.0})
     assert await setting.go_on(30) == ["PerformanceLoss", "Rollback"]
     status = setting.raw["status"]
+    assert status["worst"] == "age"
+    assert "inputs drift too: age" in status["conditions"][0]["message"]
     assert (status["performance"]["value"], status["performance"]["loss"]) == (0.5, True)
     assert status["actions"][0]["reason"].startswith("accuracy 0.5 (95 % interval")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.api.drift import Action, MonitorStatus, Policy
+from perennial.api.drift import Action, FeatureEvidence, MonitorStatus, Policy
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.domain.drift.policy import Reaction, Situation, react, retraining, with_actions
@@ -19,10 +19,12 @@ SITUATION = Situation("u-1", "heart-v1", "ab" * 32, NOW - timedelta(days=1), Fal
 
 def reaction(
     verdict: str = "Drifting", *, actions: list[Action] | None = None, consecutive: int = 2,
-    situation: Situation = SITUATION, **policy: Any,
+    situation: Situation = SITUATION, features: list[FeatureEvidence] | None = None, **policy: Any,
 ) -> Reaction:  # fmt: skip
     wanted = Policy.model_validate({"onInputDrift": "Retrain", "onPerformanceLoss": "Rollback", **policy})
-    status = MonitorStatus(verdict=verdict, consecutive=consecutive, window_end=NOW, actions=actions or [])
+    status = MonitorStatus(
+        verdict=verdict, consecutive=consecutive, window_end=NOW, actions=actions or [], features=features or []
+    )
     return react(wanted, status, situation, "age moved", NOW)
 
 
@@ -46,6 +48,23 @@ def kinds(found: Reaction) -> list[str]:
 )
 def test_what_is_done_about_which_verdict(verdict: str, drift: str, loss: str, expected: list[str]) -> None:
     assert kinds(reaction(verdict, onInputDrift=drift, onPerformanceLoss=loss)) == expected
+
+
+@pytest.mark.parametrize(
+    ("drift", "loss", "expected"),
+    [
+        ("Retrain", "Rollback", ["Rollback", "Retrain"]),
+        ("Retrain", "Retrain", ["Retrain"]),
+        ("Retrain", "RollbackAndRetrain", ["Rollback", "Retrain"]),
+        ("Retrain", "Alert", ["Retrain"]),
+        ("Alert", "Rollback", ["Rollback"]),
+        ("Alert", "Alert", []),
+    ],
+)
+def test_a_loss_with_drift_is_answered_as_both(drift: str, loss: str, expected: list[str]) -> None:
+    moved = [FeatureEvidence(feature="age", psi=1.0, threshold=0.02, p_value=0.0, drifting=True)]
+    found = reaction("PerformanceLoss", features=moved, onInputDrift=drift, onPerformanceLoss=loss)
+    assert kinds(found) == expected
 
 
 @pytest.mark.parametrize(

@@ -61,17 +61,15 @@ def react(policy: Policy, status: MonitorStatus, situation: Situation, reason: s
 
 
 def _kinds(policy: Policy, status: MonitorStatus) -> tuple[Kind, ...]:
-    """Rollback before Retrain: what serves comes first."""
-    if status.verdict == "Drifting":
-        return ("Retrain",) if policy.on_input_drift == "Retrain" else ()
-    if status.verdict != "PerformanceLoss":
-        return ()
-    choices: dict[str, tuple[Kind, ...]] = {
-        "Rollback": ("Rollback",),
-        "Retrain": ("Retrain",),
-        "RollbackAndRetrain": ("Rollback", "Retrain"),
-    }
-    return choices.get(policy.on_performance_loss, ())
+    """Rollback before Retrain: what serves comes first. A loss does not hide drift: both are answered."""
+    lost = status.verdict == "PerformanceLoss"
+    drifted = status.verdict == "Drifting" or (lost and any(each.drifting for each in status.features))
+    rollback = lost and policy.on_performance_loss in {"Rollback", "RollbackAndRetrain"}
+    retrain = (lost and policy.on_performance_loss in {"Retrain", "RollbackAndRetrain"}) or (
+        drifted and policy.on_input_drift == "Retrain"
+    )
+    wanted: tuple[tuple[Kind, bool], ...] = (("Rollback", rollback), ("Retrain", retrain))
+    return tuple(kind for kind, is_wanted in wanted if is_wanted)
 
 
 def _decide(

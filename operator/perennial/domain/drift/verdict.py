@@ -67,7 +67,7 @@ def _verdict(
     if performance and performance.loss:
         return "PerformanceLoss", (
             f"{performance.metric} {performance.value} (95 % interval {performance.low} to {performance.high}, "
-            f"{performance.labels} labels) against {performance.reference} held out"
+            f"{performance.labels} labels) against {performance.reference} held out{_also(drifting)}"
         )
     if drifting:
         named = "; ".join(_described(finding) for finding in drifting[:WORST_NAMED])
@@ -79,6 +79,11 @@ def _verdict(
     judged = f"{len(findings)} features as in training" if findings else "no feature judged"
     labelled = f", {performance.metric} {performance.value}" if performance and performance.value is not None else ""
     return "Healthy", f"{judged}{labelled}, {observations} predictions"
+
+
+def _also(drifting: list[Finding]) -> str:
+    named = ", ".join(finding.test.feature for finding in drifting[:WORST_NAMED])
+    return f"; inputs drift too: {named}" if named else ""
 
 
 def _performance(spec: MonitorSpec, evidence: Evidence) -> PerformanceEvidence | None:
