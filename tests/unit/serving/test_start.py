@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +180,10 @@ def test_of_many_classes_the_likeliest_is_predicted(model: Model) -> None:
 def test_nonsense_from_the_model_is_its_failure(model: Model, nonsense: float) -> None:
     with pytest.raises(ModelError, match="no probability"):
         answers(model, [[0.5, 0.5], [0.5, nonsense]])
+
+
+def test_the_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
+    told = "import os, sys, perennial_serving; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    ended = subprocess.run([sys.executable, "-c", told], env=env, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1", "False"]
