@@ -71,8 +71,8 @@ def measure_patients(repeats: int) -> list[dict[str, Any]]:
 def show(normal: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
     """The tables."""
     console = Console()
-    table = Table(title="20 normal features, 24 chunks: alarms, power")
-    for title in ("reference rows", "window rows", "shift", "AR(1)", "false alarms", "significant", "found"):
+    table = Table(title="20 normal features in 24 chunks: false alarms, significant alone, shifted one found")
+    for title in ("reference rows", "window rows", "shift", "AR(1)", "alarms", "signif.", "found"):
         table.add_column(title, justify="right")
     for each in normal:
         table.add_row(
