@@ -61,6 +61,8 @@ def log_as_json(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # kopf tells of every event that it passes on; what we make of it is told by our own records.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns that it leaves signals alone, which is why it runs in a thread.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perennial.adapters.kubernetes import Change, KubernetesApi
+from perennial.adapters.kubernetes import Change, Conflict, KubernetesApi
 from perennial.adapters.lease import Lease, LeaseLost
 from perennial.api.common import API_VERSION
 from perennial.contracts.names import STORE_READ_SECRET, STORE_ROOT
@@ -183,6 +183,22 @@ async def test_of_two_operators_one_works_and_the_other_follows_on_at_once(
     assert await asyncio.wait_for(first.process.wait(), 10) == 0, first.read_log()
     await second.until("/readyz", _is_ready("leader"))
     assert asyncio.get_running_loop().time() - began < 14, "the Lease was given back, not left to run out"
+
+
+async def test_a_process_that_loses_its_lease_ends_at_once(
+    api: KubernetesApi, namespace: str, start_operator: StartOperator
+) -> None:
+    operator = await start_operator("robbed")
+    await operator.until("/readyz", _is_ready("leader"))
+    async with asyncio.timeout(30):
+        while True:  # its renewals and this write race for the resourceVersion
+            raw = await api.get(LEASE, "Lease", namespace, "perennial.dev-operator")
+            assert raw is not None
+            with contextlib.suppress(Conflict):
+                await api.replace({**raw, "spec": {**raw["spec"], "holderIdentity": "robber"}})
+                break
+    assert await asyncio.wait_for(operator.process.wait(), 10) == 1
+    assert "robber holds the Lease" in operator.read_log().splitlines()[-1]
 
 
 async def test_the_process_watches_reports_and_writes_nothing_but_its_lease_when_idle(
