@@ -11,9 +11,9 @@ from tests.unit.rollout.world import BEGINNING, World, holding, play, serving
 KEY = quarantine_annotation("heart")
 
 
-def promoted(**spec: object) -> World:
+def promoted() -> World:
     """v2 serves, v1 stands by."""
-    world = holding(serving(**spec))
+    world = holding()
     play(world, 130)
     assert world.status.stable is not None
     assert world.status.stable.version == "heart-v2"

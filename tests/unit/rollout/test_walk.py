@@ -60,7 +60,7 @@ class Walk(RuleBasedStateMachine):
         self.world.pass_time(seconds)
 
     @rule(up=st.booleans(), traffic=st.sampled_from([0.0, 1000.0]), bad=st.none() | NUMBERS)
-    def measure(self, up: bool, traffic: float, bad: int | None) -> None:  # noqa: FBT001
+    def measure(self, up: bool, traffic: float, bad: int | None) -> None:
         self.world.prometheus, self.world.traffic = up, traffic
         self.world.errors = {f"heart-v{bad}": 0.5} if bad else {}
 

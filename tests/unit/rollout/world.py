@@ -145,7 +145,8 @@ class World:
             ready = min(self.ready.get(name, 0), replicas)
             yield Child(
                 name=name, revision=_revision(manifest), replicas=replicas, ready=ready, observed=replicas,
-                rendered=manifest["metadata"]["annotations"][ANNOTATION_RENDERED], template=manifest["spec"]["template"],
+                rendered=manifest["metadata"]["annotations"][ANNOTATION_RENDERED],
+                template=manifest["spec"]["template"],
             )  # fmt: skip
 
     def _measured(self, owner: ModelDeployment) -> Observed | Unavailable | None:
