@@ -80,15 +80,11 @@ def traces() -> dict[str, object]:
     }
 
 
-def kill_at(reached: Callable[[str], bool]) -> None:
+def kill_at(reached: Callable[[str], bool], log: Path) -> None:
     """Starts `up` and kills it, with all that it has started in the foreground, as soon as it has come that far."""
-    with subprocess.Popen([UP], stderr=subprocess.PIPE, text=True, start_new_session=True) as starting:
-        assert starting.stderr is not None
-        os.set_blocking(starting.stderr.fileno(), False)
-        said = ""
-        while not reached(said):
-            assert starting.poll() is None, f"it ended before it was killed: {said}"
-            said += starting.stderr.read() or ""
+    with log.open("w") as out, subprocess.Popen([UP], stderr=out, start_new_session=True) as starting:
+        while not reached(log.read_text()):
+            assert starting.poll() is None, f"it ended before it was killed: {log.read_text()}"
             time.sleep(0.01)
         os.killpg(starting.pid, signal.SIGKILL)
 
@@ -110,12 +106,12 @@ POINTS: dict[str, Callable[[str], bool]] = {
 }
 
 
-def test_killed_half_way_it_recovers_and_down_leaves_nothing() -> None:
+def test_killed_half_way_it_recovers_and_down_leaves_nothing(tmp_path: Path) -> None:
     before = traces()
     assert before["processes"] == []
     assert not before["state"]
     for reached in POINTS.values():
-        kill_at(reached)
+        kill_at(reached, tmp_path / "up.log")
     run(UP)
     assert_it_works()
     run(DOWN)
@@ -123,9 +119,9 @@ def test_killed_half_way_it_recovers_and_down_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_down_after_a_start_that_was_killed_leaves_nothing(point: str) -> None:
+def test_down_after_a_start_that_was_killed_leaves_nothing(point: str, tmp_path: Path) -> None:
     before = traces()
-    kill_at(POINTS[point])
+    kill_at(POINTS[point], tmp_path / "up.log")
     run(DOWN)
     assert traces() == before
 
