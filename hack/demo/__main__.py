@@ -18,10 +18,10 @@ NAMESPACE = "heart"
 async def _play(console: Console) -> int:
     async with KubernetesApi(Connection.load()) as api:
         stage = Stage(namespace=NAMESPACE, api=api)
-        with console.status("installing the operator (helm upgrade --install)"):
-            await stage.install()
         with console.status(f"making an empty namespace {NAMESPACE} with its store"):
             await stage.open()
+        with console.status("installing the operator (helm upgrade --install)"):
+            await stage.install()
         story = Story(stage, overlay="examples/heart-disease-demo", mistake="examples/heart-disease-mislabelled")
         drawing = asyncio.create_task(View(story, console).follow())
         failure = ""

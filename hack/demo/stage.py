@@ -52,10 +52,10 @@ class Stage:
     ports: dict[str, int] = field(default_factory=dict)
 
     async def install(self, *values: str) -> None:
-        """Installs or upgrades the operator by its chart and waits until it is ready."""
+        """Installs or upgrades the operator by its chart, for this namespace alone, and waits until it is ready."""
         built = images()
         settings = [f"image.{name}={built[name]}" for name in ("operator", "components", "serving")]
-        settings += ["prometheus.url=http://prometheus.infra.svc:9090", *values]
+        settings += ["prometheus.url=http://prometheus.infra.svc:9090", "namespaces={" + self.namespace + "}", *values]
         flags = [part for setting in settings for part in ("--set", setting)]
         await run(
             "helm", "upgrade", "--install", self.release, "charts/perennial", "--namespace", self.system,
@@ -85,9 +85,14 @@ class Stage:
             await asyncio.to_thread(_empty, uri)
 
     async def close(self) -> None:
-        """Takes the namespace away, and what was forwarded from it."""
+        """Takes the namespace away, and what was forwarded from it.
+
+        Our objects go first: the operator's Role goes with the namespace, and it has finalizers to take off.
+        """
         for name in self.ports:
             await run("hack/cluster/forward", name, "stop")
+        if "perennial.dev" in await run("kubectl", "get", "crd", "-o", "name"):
+            await run("kubectl", "delete", "dm,md,mt,mv", "--all", "-n", self.namespace, "--timeout", "60s")
         await run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--wait", "--timeout", "120s")
 
     async def upload(self, name: str, content: bytes, *, folder: str | None = None) -> None:

@@ -122,6 +122,7 @@ class Story:
         return await self._until(step, "a full window of traffic", lambda: self._verdict(1, "Healthy"))
 
     async def _drift(self, step: Step) -> str:
+        self._flow().labelled = False  # a new patient's diagnosis takes its time
         self._flow().turn_to([each for each in self._everybody if each.hospital != "cleveland"])
         began = time.time()
         for hospital in HOSPITALS[1:]:
@@ -159,6 +160,7 @@ class Story:
 
     async def _healthy_again(self, step: Step) -> str:
         self._flow().turn_to(self._everybody)
+        self._flow().labelled = True
         return await self._until(step, "a full window on version 2", lambda: self._verdict(2, "Healthy"))
 
     async def _mistake(self, step: Step) -> str:

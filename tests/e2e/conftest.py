@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hack.demo.stage import Stage
+from hack.demo.stage import Stage, run
 from perennial.adapters.connection import Connection
 from perennial.adapters.kubernetes import KubernetesApi
 
@@ -30,8 +30,10 @@ async def make_stage(api: KubernetesApi) -> AsyncIterator[MakeStage]:
     async def make(name: str) -> Stage:
         stage = Stage(namespace=name, api=api, folder=name, release=f"perennial-{name}", system=f"{name}-system")
         made.append(stage)
+        # The definitions are the cluster's; each test has an operator of its own.
+        await run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", "crds")
         await stage.open()
-        await stage.install("namespaces={" + name + "}")
+        await stage.install("crds.install=false")
         return stage
 
     yield make

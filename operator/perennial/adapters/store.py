@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ CREDENTIALS_SECONDS = 30.0
 CACHE_BYTES = 16 * 1024 * 1024
 LARGEST_BYTES = 32 * 1024 * 1024
 _THREADS = 4
+_ELAPSED = re.compile(r",? (?:in|after) [0-9.]+(?:ns|µs|ms|s)\b")
 _MESSAGE_LIMIT = 400
 
 Answer = TypeVar("Answer")
@@ -131,8 +133,8 @@ def _place(credentials: Mapping[str, str]) -> str:
 
 
 def _redacted(error: Exception, credentials: Mapping[str, str]) -> str:
-    """The error's first line without the value of any credential."""
-    text = (str(error) or type(error).__name__).split("\n", 1)[0]
+    """The error's first line without the value of any credential, and without what differs each time it happens."""
+    text = _ELAPSED.sub("", (str(error) or type(error).__name__).split("\n", 1)[0])
     for key, value in credentials.items():
         if value and ("KEY" in key or "TOKEN" in key or "SECRET" in key or "PASSWORD" in key):
             text = text.replace(value, "***")

@@ -24,6 +24,8 @@ class Asked:
     monitor: str
     deployment: str
     action: Action
+    with_rollback: bool = False
+    """The monitor asked for a rollback in the same breath: that its version has left service is then as wanted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def pending(training: ModelTraining, monitors: Sequence[DriftMonitor]) -> Pendin
 def asked_of(training: ModelTraining, monitors: Sequence[DriftMonitor]) -> tuple[Asked, ...]:
     """The newest Retrain actions that name this training, newest first, as many as a status can acknowledge."""
     found = [
-        Asked(monitor.metadata.name, monitor.spec.deployment, action)
+        Asked(monitor.metadata.name, monitor.spec.deployment, action, _with_rollback(action, monitor.status.actions))
         for monitor in monitors
         if monitor.spec.training == training.metadata.name
         for action in monitor.status.actions
@@ -65,11 +67,17 @@ def asked_of(training: ModelTraining, monitors: Sequence[DriftMonitor]) -> tuple
     return tuple(found[:HANDLED_LIMIT])
 
 
+def _with_rollback(action: Action, others: Sequence[Action]) -> bool:
+    return any(
+        each.kind == "Rollback" and each.version == action.version and each.since == action.since for each in others
+    )
+
+
 def stale(asked: Asked, deployments: Sequence[ModelDeployment]) -> str:
     """Why the action is about what is no longer so; empty when its version is still the one in service."""
     found = next((each for each in deployments if each.metadata.name == asked.deployment), None)
     serving = found.status.stable.version if found and found.status.stable else ""
-    if serving == asked.action.version:
+    if serving == asked.action.version or asked.with_rollback:
         return ""
     now = f"{serving} serves there now" if serving else "nothing serves there now"
     return f"DriftMonitor {asked.monitor} asked for it because of {asked.action.version}, and {now}"
