@@ -35,7 +35,7 @@ build_image() { # REF ARGUMENT...
     part=$IMAGE_ARCHIVES/.part-$(basename "$archive")
     rm -f "$part"
     buildah_ build --quiet --isolation chroot --layers --pull-never --tag "$ref" "$@" >/dev/null
-    buildah_ push --quiet --disable-compression "$ref" "oci-archive:$part:$ref"
+    buildah_ push --quiet --compression-format zstd --compression-level 1 "$ref" "oci-archive:$part:$ref"
     mv "$part" "$archive"
   fi
   say "built $ref in $((SECONDS - started)) s"
