@@ -59,7 +59,7 @@ class Stage:
         flags = [part for setting in settings for part in ("--set", setting)]
         await run(
             "helm", "upgrade", "--install", self.release, "charts/perennial", "--namespace", self.system,
-            "--create-namespace", *flags, "--wait", "--timeout", "3m",
+            "--create-namespace", "--take-ownership", *flags, "--wait", "--timeout", "3m",
         )  # fmt: skip
 
     async def uninstall(self) -> None:
