@@ -160,13 +160,13 @@ def _against(gate: Gate, value: float, where: str = "") -> str:
 
 def _short(value: float) -> str:
     """A bound as a person would write it, with two decimals at least."""
-    return f"{value:.2f}" if round(value, 2) == value else f"{value:g}"
+    return f"{value:.2f}" if abs(round(value, 2) - value) < _TOLERANCE else f"{value:g}"
 
 
 def _apart(value: float, other: float, digits: int) -> tuple[str, str]:
     """Both as text with ``digits`` decimals, or with as many as it takes to tell them apart."""
     for places in range(digits, 10):
         shown, beside = f"{value:.{places}f}", f"{other:.{places}f}"
-        if shown != beside or value == other:
+        if shown != beside or abs(value - other) < _TOLERANCE:
             return shown, beside
     return repr(value), repr(other)
