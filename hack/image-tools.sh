@@ -74,13 +74,17 @@ use_archive() { # REF
   buildah_ inspect --type image "$1" >/dev/null 2>&1 || buildah_ pull --quiet "oci-archive:$(archive_of "$1")" >/dev/null
 }
 
-# Removes the archives of an image's older builds, but for the newest three.
+# Removes an image's older builds, but for the newest three.
 forget_older() { # REF
-  local archive
+  local archive old
   archive=$(archive_of "$1")
-  if [ -e "$archive" ]; then
-    find "$IMAGE_ARCHIVES" -name "$(basename "${archive%_*}")_*.tar" -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- | xargs -r rm
-  fi
+  if [ ! -e "$archive" ]; then return; fi
+  find "$IMAGE_ARCHIVES" -name "$(basename "${archive%_*}")_*.tar" -printf '%T@ %p\n' | sort -rn | tail -n +4 | cut -d' ' -f2- |
+    while read -r old; do
+      old=${old%.tar}
+      buildah_ rmi "${1%:*}:${old##*_}" >/dev/null 2>&1 || true
+      rm -f "$old.tar"
+    done
 }
 
 cluster_is_up() { node_images >/dev/null 2>&1; }

@@ -32,7 +32,8 @@ def _pass_on_controllers(group: Path) -> None:
     offered = (group / "cgroup.controllers").read_text().split()
     for controller in CONTROLLERS:
         if controller in offered:
-            (group / "cgroup.subtree_control").write_text(f"+{controller}")
+            with contextlib.suppress(OSError):  # the kubelet names those that it misses
+                (group / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def create() -> None:
