@@ -1,0 +1,84 @@
+"""Random courses of events, the operator ending after any write: what must hold whatever happens."""
+
+import hypothesis.strategies as st
+from hypothesis import given, settings
+
+from perennial.contracts.result import RunOutcome
+from tests.unit.training.support import ROOT, Cluster, a_deployment, a_monitor, an_action, result
+
+FAILED = RunOutcome(succeeded=False, component="tune", reason="TrainingFailed", message="no convergence")
+EVENTS = ("good", "bad", "gate", "gone", "action", "stale action", "request", "spec", "store away", "store back")
+
+
+class Walk:
+    """A cluster to which things happen, and what it has been through."""
+
+    def __init__(self) -> None:
+        self.cluster = Cluster(deployments=[a_deployment("heart-v1")])
+        self.actions: list[dict] = []
+        self.asked = 0
+        self.seen: dict[str, tuple[str, int]] = {}
+
+    def happen(self, event: str) -> None:
+        cluster, self.asked = self.cluster, self.asked + 1
+        under_way = bool(cluster.status.runs) and cluster.run.phase == "Running" and cluster.run.launched
+        output = f"{ROOT}/cardio/heart/{cluster.run.number}" if cluster.status.runs else ""
+        match event:
+            case "good" if under_way and cluster.run.job not in cluster.pods:
+                cluster.end_run()
+            case "gate" if under_way and cluster.run.job not in cluster.pods:
+                cluster.end_run(made=result(output, roc_auc=0.5))
+            case "bad" if under_way and cluster.run.job not in cluster.pods:
+                cluster.end_run(FAILED)
+            case "gone" if under_way:
+                cluster.pods.pop(cluster.run.job, None)
+                cluster.jobs.pop(cluster.run.job, None)
+            case "action" | "stale action":
+                version = "heart-v1" if event == "action" else "heart-v0"
+                self.actions.insert(0, an_action(f"a{self.asked}", version, minute=self.asked))
+                cluster.monitors = [a_monitor("watch", *self.actions[:20])]
+            case "request":
+                cluster.request(f"train/heart/u{self.asked}")
+            case "spec":
+                cluster.change(tuning={"trials": self.asked})
+            case "store away":
+                cluster.trouble = ("StoreUnavailable", "connection refused")
+            case "store back":
+                cluster.trouble = None
+
+    def check(self) -> None:
+        cluster, runs = self.cluster, self.cluster.status.runs
+        assert [run.phase for run in runs].count("Running") <= 1
+        numbers = [run.number for run in runs]
+        assert numbers == sorted(set(numbers), reverse=True)
+        reserved = [run.reserved for run in runs if run.reserved]
+        assert reserved == sorted(set(reserved), reverse=True), "a version's number is never used twice"
+        triggers = [(run.trigger.type, run.trigger.id) for run in runs]
+        assert len(triggers) == len(set(triggers)), "a trigger starts one run"
+        for name, version in cluster.versions.items():
+            made = (version.spec.record.wire()["created"], version.spec.record.run)
+            assert self.seen.setdefault(name, made) == made, "a version is written once"
+        assert len({version.spec.record.run for version in cluster.versions.values()}) == len(cluster.versions)
+        assert set(cluster.jobs) <= set(cluster.config_maps)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 4), st.booleans()), max_size=40))
+def test_whatever_happens_runs_are_one_at_a_time_and_numbers_are_used_once(
+    course: list[tuple[str, int, bool]],
+) -> None:
+    walk = Walk()
+    for event, steps, status in course:
+        walk.happen(event)
+        walk.cluster.step(steps=steps, status=status and steps >= 4)  # the process ends in the middle of a plan
+        walk.cluster.step()
+        walk.check()
+    walk.cluster.trouble = None
+    for _ in range(6):  # everything that was asked for is answered in the end, by one run each at most
+        walk.cluster.settle()
+        walk.check()
+        if walk.cluster.run.phase == "Running" and walk.cluster.run.job not in walk.cluster.pods:
+            walk.cluster.end_run()
+    status = walk.cluster.status
+    assert status.runs[0].phase != "Running"
+    assert {each["id"] for each in walk.actions[:20]} <= set(status.handled_actions)
