@@ -41,7 +41,7 @@ export_bin_dirs() {
   PERENNIAL_COREDNS_BIN=$(bin_dir coredns)
   PERENNIAL_PAUSE_BIN=$(bin_dir pause)
   export PERENNIAL_NODE_BIN PERENNIAL_COREDNS_BIN PERENNIAL_PAUSE_BIN
-  PATH=$PERENNIAL_NODE_BIN:$PATH
+  PATH=$PERENNIAL_NODE_BIN:$PATH:$(bin_dir helm):$(bin_dir kind)
 }
 
 kubectl() { command kubectl --kubeconfig "$PERENNIAL_KUBECONFIG" "$@"; }
@@ -50,7 +50,7 @@ kubectl() { command kubectl --kubeconfig "$PERENNIAL_KUBECONFIG" "$@"; }
 # programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests.
 modules_wanted() {
   local modules=(pause versitygw coredns)
-  if ! PATH=${PATH#"$(bin_dir helm):"} command -v helm >/dev/null; then modules+=(helm); fi
+  if ! command -v helm >/dev/null; then modules+=(helm); fi
   if docker_answers && ! command -v kind >/dev/null; then modules+=(kind); fi
   echo "${modules[@]}" node
 }
