@@ -33,7 +33,7 @@ test-e2e: cluster images env-operator env-components ## The line through, on the
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e
 
-test-cluster: ## The node's own life: up, killed half-way, up again, down leaves nothing (takes the node down)
+test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
 	$(PY)/pytest -q tests/cluster
 

@@ -173,13 +173,11 @@ class Story:
         return await self._until(step, "version 3's promotion", lambda: self._stable(3))
 
     async def _rolled_back(self, step: Step) -> str:
-        async def loss() -> str:
-            status = (await self.stage.get("DriftMonitor", NAME)).get("status", {})
-            lost = status.get("verdict") == "PerformanceLoss" and status.get("version") == f"{NAME}-v3"
-            acted = any(each["kind"] == "Rollback" for each in status.get("actions", []))
-            return "PerformanceLoss" if lost or acted else ""
+        async def asked() -> str:
+            actions = (await self.stage.get("DriftMonitor", NAME)).get("status", {}).get("actions", [])
+            return next((each["reason"] for each in actions if each["kind"] == "Rollback"), "")
 
-        await self._until(step, "labels for held-out patients", loss)
+        await self._until(step, "labels for held-out patients, and the verdict on them", asked)
         verdict_at = time.time()
         evidence = await self._until(step, "the rollback", lambda: self._back_on(2, 3))
         await self._until(step, "the last answer of version 3", self._silent(3))
