@@ -23,6 +23,7 @@ spec:
   features: {{numeric: [age, chol, thalach], categorical: [sex, cp]}}
   candidates: [{{algorithm: LogisticRegression}}]
   tuning: {{trials: 1, folds: 2}}
+  engine: {{resources: {{cpu: 100m, memory: 1Gi}}}}
 """
 DEPLOYMENT = """
 apiVersion: perennial.dev/v1alpha1

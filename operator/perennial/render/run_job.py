@@ -92,7 +92,7 @@ def _container(run: Run, compute: dict[str, str]) -> Json:
         ],
         "envFrom": [{"secretRef": {"name": STORE_SECRET}}],
         "workingDir": "/tmp",  # noqa: S108 - the pod's own empty volume
-        "resources": {"requests": compute, "limits": dict(compute)},
+        "resources": {"requests": compute, "limits": {"memory": compute["memory"]}},
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "securityContext": {

@@ -28,7 +28,7 @@ def test_the_pod_is_restricted_bounded_and_has_no_token() -> None:
     assert security["readOnlyRootFilesystem"] is True
     assert security["allowPrivilegeEscalation"] is False
     assert security["capabilities"] == {"drop": ["ALL"]}
-    assert container["resources"]["limits"] == container["resources"]["requests"] == {"cpu": "2", "memory": "3Gi"}
+    assert container["resources"] == {"requests": {"cpu": "2", "memory": "3Gi"}, "limits": {"memory": "3Gi"}}
     assert container["envFrom"] == [{"secretRef": {"name": STORE_SECRET}}]
     assert pod["volumes"][1]["emptyDir"]["sizeLimit"]
     owner = cluster.jobs[cluster.run.job]["metadata"]["ownerReferences"][0]
