@@ -47,7 +47,7 @@ async def api(server: ApiServer) -> AsyncIterator[KubernetesApi]:
 @pytest.fixture
 def fresh_namespace(server: ApiServer) -> Callable[[], str]:
     """Names of namespaces that do not exist yet."""
-    return lambda: f"test-{os.getpid()}-{next(_numbers)}"
+    return lambda: f"test-{os.getpid()}-{next(_numbers):04}"
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def assert_survives_every_write(
     """
 
     async def play(scenario: Scenario, end_after: int) -> tuple[list[str], list[str], int]:
-        folder = tmp_path / f"store-{end_after}"
+        folder = tmp_path / f"store-{end_after:03}"  # of one length: addresses enter the sizes of files
         folder.mkdir()
         async with make_world(server, folder, fresh_namespace(), controllers, end_after) as made:
             await scenario(made)
