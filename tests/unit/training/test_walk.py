@@ -7,7 +7,19 @@ from perennial.contracts.result import RunOutcome
 from tests.unit.training.support import ROOT, Cluster, a_deployment, a_monitor, an_action, result
 
 FAILED = RunOutcome(succeeded=False, component="tune", reason="TrainingFailed", message="no convergence")
-EVENTS = ("good", "bad", "gate", "gone", "action", "stale action", "request", "spec", "store away", "store back")
+EVENTS = (
+    "good",
+    "bad",
+    "gate",
+    "gone",
+    "action",
+    "stale action",
+    "request",
+    "spec",
+    "store away",
+    "store back",
+    "version deleted",
+)
 
 
 class Walk:
@@ -41,6 +53,8 @@ class Walk:
                 cluster.request(f"train/heart/u{self.asked}")
             case "spec":
                 cluster.change(tuning={"trials": self.asked})
+            case "version deleted" if cluster.versions:
+                cluster.versions.popitem()
             case "store away":
                 cluster.trouble = ("StoreUnavailable", "connection refused")
             case "store back":
