@@ -63,9 +63,10 @@ class Stage:
         )  # fmt: skip
 
     async def uninstall(self) -> None:
-        """Takes the operator away again."""
+        """Takes the play away, the operator with it: objects first, the operator, its namespace last."""
+        await self._sweep()
         await run("helm", "uninstall", self.release, "--namespace", self.system, "--ignore-not-found", "--wait")
-        await run("kubectl", "delete", "namespace", self.system, "--ignore-not-found", "--wait", "--timeout", "120s")
+        await self._delete_namespaces(self.namespace, self.system)
 
     async def overwrite_artifact(self, training: str, number: int, file: str, content: bytes) -> None:
         """Tampers with what a run has left in the store."""
@@ -73,7 +74,8 @@ class Stage:
 
     async def open(self) -> None:
         """An empty namespace with the store's Secrets, and nothing left in the store from a play before."""
-        await self.close()
+        await self._sweep()
+        await self._delete_namespaces(self.namespace)
         await run("kubectl", "create", "namespace", self.namespace)
         await run("kubectl", "label", "namespace", self.namespace, "pod-security.kubernetes.io/enforce=restricted")
         await run("hack/cluster/store-secrets", self.namespace)
@@ -84,16 +86,15 @@ class Stage:
         ):
             await asyncio.to_thread(_empty, uri)
 
-    async def close(self) -> None:
-        """Takes the namespace away, and what was forwarded from it.
-
-        Our objects go first: the operator's Role goes with the namespace, and it has finalizers to take off.
-        """
+    async def _sweep(self) -> None:
+        """Our objects go before their namespace: the operator's Role goes with it, and it has finalizers to take off."""
         for name in self.ports:
             await run("hack/cluster/forward", name, "stop")
         if "perennial.dev" in await run("kubectl", "get", "crd", "-o", "name"):
             await run("kubectl", "delete", "dm,md,mt,mv", "--all", "-n", self.namespace, "--timeout", "60s")
-        await run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--wait", "--timeout", "120s")
+
+    async def _delete_namespaces(self, *names: str) -> None:
+        await run("kubectl", "delete", "namespace", *names, "--ignore-not-found", "--wait", "--timeout", "120s")
 
     async def upload(self, name: str, content: bytes, *, folder: str | None = None) -> None:
         """Puts a table where the training reads."""

@@ -38,7 +38,6 @@ async def make_stage(api: KubernetesApi) -> AsyncIterator[MakeStage]:
 
     yield make
     for stage in made:
-        await stage.close()
         await stage.uninstall()
 
 

@@ -58,7 +58,9 @@ async def test_bad_data_and_a_tampered_model_are_refused_with_the_reason(make_st
             stage,
             "ModelTraining",
             name,
-            lambda c: c["status"] == "False" and c["reason"] not in {"Running", "RunStarted", "Pending"},
+            lambda c: (
+                c["status"] == "False" and c["reason"] not in {"Running", "RunStarted", "Pending", "Unschedulable"}
+            ),
         )
         assert ready["reason"] == reason, ready
         assert all(word in ready["message"] for word in words), ready["message"]
