@@ -9,6 +9,10 @@ from tests.unit.training.support import ROOT, Cluster, a_deployment, a_monitor, 
 FAILED = RunOutcome(succeeded=False, component="tune", reason="TrainingFailed", message="no convergence")
 EVENTS = (
     "good",
+    "good",
+    "request",
+    "request",
+    "good",
     "bad",
     "gate",
     "gone",
@@ -32,19 +36,29 @@ class Walk:
         self.seen: dict[str, tuple[str, int]] = {}
 
     def happen(self, event: str) -> None:
-        cluster, self.asked = self.cluster, self.asked + 1
-        under_way = bool(cluster.status.runs) and cluster.run.phase == "Running" and cluster.run.launched
-        output = f"{ROOT}/cardio/heart/{cluster.run.number}" if cluster.status.runs else ""
+        self.asked += 1
+        runs = self.cluster.status.runs
+        if runs and runs[0].phase == "Running" and runs[0].launched:
+            self._to_the_run(event)
+        self._to_the_rest(event)
+
+    def _to_the_run(self, event: str) -> None:
+        cluster, job = self.cluster, self.cluster.run.job
+        if event == "gone":
+            cluster.pods.pop(job, None)
+            cluster.jobs.pop(job, None)
+        elif job in cluster.pods:
+            return
+        elif event == "good":
+            cluster.end_run()
+        elif event == "gate":
+            cluster.end_run(made=result(f"{ROOT}/cardio/heart/{cluster.run.number}", roc_auc=0.5))
+        elif event == "bad":
+            cluster.end_run(FAILED)
+
+    def _to_the_rest(self, event: str) -> None:
+        cluster = self.cluster
         match event:
-            case "good" if under_way and cluster.run.job not in cluster.pods:
-                cluster.end_run()
-            case "gate" if under_way and cluster.run.job not in cluster.pods:
-                cluster.end_run(made=result(output, roc_auc=0.5))
-            case "bad" if under_way and cluster.run.job not in cluster.pods:
-                cluster.end_run(FAILED)
-            case "gone" if under_way:
-                cluster.pods.pop(cluster.run.job, None)
-                cluster.jobs.pop(cluster.run.job, None)
             case "action" | "stale action":
                 version = "heart-v1" if event == "action" else "heart-v0"
                 self.actions.insert(0, an_action(f"a{self.asked}", version, minute=self.asked))
@@ -85,7 +99,7 @@ def test_whatever_happens_runs_are_one_at_a_time_and_numbers_are_used_once(
     for event, steps, status in course:
         walk.happen(event)
         walk.cluster.step(steps=steps, status=status and steps >= 4)  # the process ends in the middle of a plan
-        walk.cluster.step()
+        walk.cluster.step() if steps % 2 else walk.cluster.settle()
         walk.check()
     walk.cluster.trouble = None
     for _ in range(6):  # everything that was asked for is answered in the end, by one run each at most
