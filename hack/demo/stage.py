@@ -87,7 +87,7 @@ class Stage:
             await asyncio.to_thread(_empty, uri)
 
     async def _sweep(self) -> None:
-        """Our objects go before their namespace: the operator's Role goes with it, and it has finalizers to take off."""
+        """Our objects go before their namespace: the operator has finalizers to take off, and its Role goes with it."""
         for name in self.ports:
             await run("hack/cluster/forward", name, "stop")
         if "perennial.dev" in await run("kubectl", "get", "crd", "-o", "name"):
