@@ -9,7 +9,7 @@ JOBS ?= 2
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
 demo: cluster images env-operator env-components ## The whole loop on a real cluster and real patients, about 10 minutes
@@ -83,7 +83,7 @@ format: env-operator ## Formats the code
 lock: ## Locks the environments anew (requirements/*.txt)
 	@hack/lock
 
-bench-%: ## bench-serving, bench-drift, bench-operator: tables, and figures in benchmarks/results/
+bench-%: ## serving, drift or operator: a table, and figures in benchmarks/results/
 	@case $* in serving) env=serving ;; *) env=operator ;; esac
 	hack/venv $$env
 	.venvs/$$env/bin/python -m benchmarks.$*
