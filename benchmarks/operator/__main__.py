@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import platform
-import sys
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +21,7 @@ from rich.table import Table
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api.common import API_VERSION
 from tests.api import apiserver
-from tests.api.process import Operator, free_port
+from tests.api.process import Operator, launch
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks/results/operator.json"
@@ -31,18 +30,8 @@ NAMESPACE = "bench"
 
 async def start(server: apiserver.ApiServer, folder: Path) -> Operator:
     """The operator, ready."""
-    port = free_port()
-    env = {
-        **os.environ, "KUBECONFIG": str(server.kubeconfig), "PERENNIAL_COMPONENTS_IMAGE": "components",
-        "PERENNIAL_SERVING_IMAGE": "serving", "PERENNIAL_PROMETHEUS_URL": "http://127.0.0.1:9",
-        "PERENNIAL_NAMESPACES": "", "PERENNIAL_LEASE_NAMESPACE": NAMESPACE, "PERENNIAL_PORT": str(port),
-    }  # fmt: skip
-    log = folder / "operator.log"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "perennial", env=env, cwd=ROOT, stderr=output
-        )
-    operator = Operator(process, f"http://127.0.0.1:{port}", str(log))
+    names = {"PERENNIAL_NAMESPACES": "", "PERENNIAL_LEASE_NAMESPACE": NAMESPACE}
+    operator = await launch(server.kubeconfig, "bench", folder, **names)
     await operator.until("/readyz", lambda status, _text: status == 200)
     return operator
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import obstore
-from obstore.store import from_url
 
 from hack.demo.patients import ROOT
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api.common import API_VERSION
+from perennial.contracts import objects
 
 SYSTEM = "perennial-system"
 
@@ -123,17 +123,11 @@ class Stage:
         return sorted(found, key=lambda each: int(each["spec"]["record"]["number"]))
 
 
-def _store(uri: str) -> Any:
-    names = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    config: Any = {name.lower(): os.environ[name] for name in names}
-    return from_url(uri, config=config, client_options={"allow_http": True})
-
-
 def _put(uri: str, name: str, content: bytes) -> None:
-    obstore.put(_store(uri), name, content)
+    objects.write(f"{uri}/{name}", content, os.environ)
 
 
 def _empty(uri: str) -> None:
-    store = _store(uri)
-    for batch in obstore.list(store):
+    store, path = objects.open_store(uri, os.environ)
+    for batch in obstore.list(store, prefix=path or None):
         obstore.delete(store, [entry["path"] for entry in batch])

@@ -14,14 +14,10 @@ from typing import Any, cast
 import kopf
 
 from perennial.adapters.connection import Connection
-from perennial.api.common import VERSION
-from perennial.api.deployment import ModelDeployment
-from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining
-from perennial.api.version import ModelVersion
+from perennial.api import KINDS, VERSION
 from perennial.contracts.names import GROUP
 
-PLURALS = tuple(each.PLURAL for each in (ModelTraining, ModelVersion, ModelDeployment, DriftMonitor))
+PLURALS = tuple(each.PLURAL for each in KINDS)
 WATCH_SECONDS = 290
 
 Json = dict[str, Any]

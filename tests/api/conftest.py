@@ -1,10 +1,8 @@
 """One API server for each test process, one namespace for each test."""
 
-import asyncio
 import itertools
 import os
 import shutil
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.reconcile.controller import Controller
 from tests.api.apiserver import ROOT, ApiServer, running
-from tests.api.process import Operator, StartOperator, free_port
+from tests.api.process import Operator, StartOperator, launch
 from tests.api.world import Scenario, World, make_world, outcome_of
 
 _numbers = itertools.count(1)
@@ -100,20 +98,8 @@ async def start_operator(server: ApiServer, namespace: str, tmp_path: Path) -> A
     started: list[Operator] = []
 
     async def start(identity: str, **more: str) -> Operator:
-        port = free_port()
-        env = {
-            **os.environ,
-            "KUBECONFIG": str(server.kubeconfig), "PERENNIAL_COMPONENTS_IMAGE": "localhost/perennial/components:test",
-            "PERENNIAL_SERVING_IMAGE": "localhost/perennial/serving:test",
-            "PERENNIAL_PROMETHEUS_URL": "http://127.0.0.1:9", "PERENNIAL_NAMESPACES": namespace,
-            "PERENNIAL_LEASE_NAMESPACE": namespace, "PERENNIAL_IDENTITY": identity, "PERENNIAL_PORT": str(port), **more,
-        }  # fmt: skip
-        log = tmp_path / f"{identity}.log"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "perennial", env=env, cwd=ROOT, stderr=output
-            )
-        operator = Operator(process, f"http://127.0.0.1:{port}", str(log))
+        names = {"PERENNIAL_NAMESPACES": namespace, "PERENNIAL_LEASE_NAMESPACE": namespace}
+        operator = await launch(server.kubeconfig, identity, tmp_path, **{**names, **more})
         started.append(operator)
         return operator
 

@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import aiohttp
+
+from tests.api.apiserver import ROOT
 
 
 @dataclass
@@ -55,3 +60,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def launch(kubeconfig: Path, identity: str, folder: Path, **more: str) -> Operator:
+    """An operator against the API server of ``kubeconfig``, its log in ``folder``; ``more`` is its environment."""
+    port = free_port()
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(kubeconfig), "PERENNIAL_COMPONENTS_IMAGE": "localhost/perennial/components:test",
+        "PERENNIAL_SERVING_IMAGE": "localhost/perennial/serving:test", "PERENNIAL_PROMETHEUS_URL": "http://127.0.0.1:9",
+        "PERENNIAL_IDENTITY": identity, "PERENNIAL_PORT": str(port), **more,
+    }  # fmt: skip
+    log = folder / f"{identity}.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "perennial", env=env, cwd=ROOT, stderr=output
+        )
+    return Operator(process, f"http://127.0.0.1:{port}", str(log))

@@ -99,6 +99,11 @@ Conditions = Annotated[
     ),
 ]
 Generation = Annotated[int | None, Field(description="The metadata.generation that this status is about.")]
+HandledRequest = Annotated[str, Field(max_length=128, description="Id of the last request that was heard.")]
+HandledActions = Annotated[
+    list[Annotated[str, Field(max_length=128)]],
+    Field(max_length=50, description="Ids of the DriftMonitors' actions that were heard, newest first."),
+]
 
 
 class Owner(Status):

@@ -16,14 +16,10 @@ from typing import Any
 
 import yaml
 
+from perennial.api import KINDS
 from perennial.api.common import VERSION, Object, rules
-from perennial.api.deployment import ModelDeployment
-from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining
-from perennial.api.version import ModelVersion
 from perennial.contracts.names import GROUP
 
-KINDS: tuple[type[Object], ...] = (ModelTraining, ModelVersion, ModelDeployment, DriftMonitor)
 FOLDERS = (Path("crds"), Path("charts/perennial/files/crds"))
 LARGEST_FILE = 200 * 1024
 PRESERVE = "x-kubernetes-preserve-unknown-fields"

@@ -1,6 +1,6 @@
 """ModelDeployment: a model kept in service, and how its next version takes over."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -8,6 +8,8 @@ from perennial.api.common import (
     Conditions,
     Duration,
     Generation,
+    HandledActions,
+    HandledRequest,
     Model,
     ModelName,
     Name,
@@ -225,10 +227,8 @@ class DeploymentStatus(Status):
     ready_replicas: int = Field(default=0, description="Pods that are ready.")
     selector: str = Field(default="", max_length=512, description="The label selector of its pods.")
     url: str = Field(default="", max_length=512, description="Where requests go, inside the cluster.")
-    handled_request: str = Field(default="", max_length=128, description="Id of the last request that was heard.")
-    handled_actions: list[Annotated[str, Field(max_length=128)]] = Field(
-        default=[], max_length=50, description="Ids of the DriftMonitors' actions that were heard, newest first."
-    )
+    handled_request: HandledRequest = ""
+    handled_actions: HandledActions = Field(default=[])
 
 
 class ModelDeployment(Object):

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from perennial.api.crdgen import KINDS, definition
+from perennial.api import KINDS
+from perennial.api.crdgen import definition
 
 TARGET = Path("docs/reference.md")
 _LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")

@@ -8,6 +8,8 @@ from perennial.api.common import (
     Column,
     Conditions,
     Generation,
+    HandledActions,
+    HandledRequest,
     Model,
     ModelName,
     Object,
@@ -285,10 +287,8 @@ class TrainingStatus(Status):
     runs: list[Run] = Field(default=[], max_length=10, description="The last runs, newest first.")
     latest_version: str = Field(default="", max_length=63, description="The newest version that it made.")
     latest_score: str = Field(default="", max_length=64, description="That version's score.")
-    handled_request: str = Field(default="", max_length=128, description="Id of the last request that was heard.")
-    handled_actions: list[Annotated[str, Field(max_length=128)]] = Field(
-        default=[], max_length=50, description="Ids of the DriftMonitors' actions that were heard, newest first."
-    )
+    handled_request: HandledRequest = ""
+    handled_actions: HandledActions = Field(default=[])
 
 
 class ModelTraining(Object):

@@ -37,7 +37,7 @@ class DigestMismatch(ValueError):
     """The bytes at an address are not the recorded ones."""
 
 
-def _open(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
+def open_store(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
     """The store that holds ``uri`` and the path in it. Raises ValueError when the URL names no store we know."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
@@ -67,7 +67,7 @@ def read(uri: str, credentials: Mapping[str, str]) -> bytes:
 
     Raises FileNotFoundError when nothing is there, and obstore's errors when the store cannot be reached.
     """
-    store, path = _open(uri, credentials)
+    store, path = open_store(uri, credentials)
     return bytes(obstore.get(store, path).bytes())
 
 
@@ -82,7 +82,7 @@ def read_verified(artifact: Artifact, credentials: Mapping[str, str]) -> bytes:
 
 def write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:
     """Puts ``data`` at ``uri`` and returns its record."""
-    store, path = _open(uri, credentials)
+    store, path = open_store(uri, credentials)
     obstore.put(store, path, data)
     return Artifact(uri=uri, sha256=sha256(data), size=len(data))
 
@@ -90,7 +90,7 @@ def write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:
 def listing(uri_prefix: str, credentials: Mapping[str, str]) -> Iterator[str]:
     """The addresses of all objects under the folder ``uri_prefix`` (up to its last ``/``), in no order."""
     folder = uri_prefix[: uri_prefix.rindex("/") + 1]
-    store, path = _open(folder, credentials)
+    store, path = open_store(folder, credentials)
     base = folder[: len(folder) - len(path)]
     for batch in obstore.list(store, prefix=path or None):
         for entry in batch:

@@ -8,11 +8,12 @@ import logging
 import random
 
 from perennial.adapters.kubernetes import ApiError, KubernetesApi
+from perennial.api import KINDS as RESOURCES
 from perennial.api.common import API_VERSION
 from perennial.reconcile.queue import Queue
 from perennial.reconcile.watch import Index, key_of
 
-KINDS = ("ModelTraining", "ModelVersion", "ModelDeployment", "DriftMonitor")
+KINDS = tuple(each.KIND for each in RESOURCES)
 AGAIN_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
