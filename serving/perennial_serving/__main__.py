@@ -12,6 +12,7 @@ from perennial_serving.app import Predictor
 from perennial_serving.artifacts import ArtifactError, leave_message, verify
 from perennial_serving.counters import MAX_SERIES, Counters
 from perennial_serving.feedback import Feedback, KeyRing
+from perennial_serving.inference import Inference
 from perennial_serving.logs import configure
 from perennial_serving.model import ModelError, load
 from perennial_serving.server import serve
@@ -33,7 +34,8 @@ def build(settings: Settings) -> tuple[Predictor, Counters, State]:
         version=settings.version,
         lifetime=settings.feedback_ttl_seconds,
     )
-    app = Predictor(settings=settings, model=model, counters=counters, feedback=feedback, state=state)
+    inference = Inference(settings=settings, model=model, counters=counters, feedback=feedback)
+    app = Predictor(settings=settings, inference=inference, counters=counters, state=state)
     return app, counters, state
 
 

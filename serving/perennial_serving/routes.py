@@ -1,0 +1,117 @@
+"""The serving port's other calls: health, metadata, feedback. What Starlette routes is not in a hurry."""
+
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from perennial_serving import __version__
+from perennial_serving.body import BodyError, read_body
+from perennial_serving.feedback import status_of
+from perennial_serving.inference import OUTPUTS, Inference
+from perennial_serving.protocol import Failure, FeedbackRequest
+from perennial_serving.state import State
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Routes:
+    """All but predictions."""
+
+    def __init__(self, inference: Inference, state: State) -> None:
+        self._inference, self._state = inference, state
+
+    def app(self) -> Starlette:
+        """The ASGI application; every failure is JSON with the field ``error``."""
+        return Starlette(routes=self._routes(), exception_handlers={HTTPException: _http_error, BodyError: _body_error})
+
+    def _routes(self) -> list[Route]:
+        model = "/v2/models/{model}"
+        version = model + "/versions/{version}"
+        routes = [
+            Route("/v2", self._server),
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._ready),
+            Route(f"{model}/feedback", self._take_feedback, methods=["POST"]),
+        ]
+        for base in (model, version):
+            routes += [Route(base, self._metadata), Route(f"{base}/ready", self._model_ready)]
+            routes.append(Route(f"{base}/infer", self._elsewhere, methods=["POST"]))
+        return routes
+
+    async def _server(self, _: Request) -> Response:
+        return _reply({"name": "perennial", "version": __version__, "extensions": []})
+
+    async def _live(self, _: Request) -> Response:
+        return _reply({"live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        return _reply({"ready": self._state.ready}, 200 if self._state.ready else 503)
+
+    async def _model_ready(self, request: Request) -> Response:
+        self._require(request)
+        ready = self._state.ready
+        return _reply({"name": self._inference.settings.model, "ready": ready}, 200 if ready else 503)
+
+    async def _metadata(self, request: Request) -> Response:
+        self._require(request)
+        inputs = []
+        for item in self._inference.model.signature.inputs:
+            tensor: dict[str, Any] = {"name": item.name, "datatype": "FP64", "shape": [-1]}
+            if item.kind == "Categorical":
+                tensor |= {"datatype": "BYTES", "parameters": {"categories": item.categories}}
+            inputs.append(tensor)
+        outputs = [
+            {"name": name, "datatype": "FP64" if name == "probability" else "BYTES", "shape": [-1]}
+            for name in OUTPUTS
+            if name != "feedback_token" or self._inference.feedback.enabled
+        ]
+        names = {
+            "name": self._inference.settings.model,
+            "versions": [self._inference.settings.version],
+            "platform": "onnxruntime_onnx",
+        }
+        return _reply({**names, "inputs": inputs, "outputs": outputs})
+
+    async def _elsewhere(self, request: Request) -> Response:
+        self._require(request)
+        raise HTTPException(404)
+
+    def _require(self, request: Request) -> None:
+        """Raises 404 for another model or version than the one that is served."""
+        asked = (request.path_params["model"], request.path_params.get("version", self._inference.settings.version))
+        served = (self._inference.settings.model, self._inference.settings.version)
+        if asked != served:
+            raise HTTPException(404, "this is model {}, version {}, and no other".format(*served))
+
+    async def _take_feedback(self, request: Request) -> Response:
+        self._require(request)
+        if not self._inference.feedback.enabled:
+            raise HTTPException(503, "no feedback key is mounted")
+        body = await read_body(request.receive, self._inference.settings.max_body_bytes)
+        try:
+            items = msgspec.json.decode(body, type=FeedbackRequest).feedback
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HTTPException(400, str(error)) from None
+        response = self._inference.feedback.take(items)
+        return _reply(response, status_of(response))
+
+
+def _reply(content: object, status: int = 200) -> Response:
+    return Response(_encode(content), status, media_type="application/json")
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    return _reply(Failure(detail), status)
+
+
+async def _body_error(_: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, BodyError) else 500
+    reply = _reply(Failure(str(error)), status)
+    reply.headers["connection"] = "close"
+    return reply
