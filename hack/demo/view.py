@@ -120,7 +120,7 @@ def _shares(status: dict[str, Any]) -> list[str]:
         words.append(f"→ {rollout['target']['version']} wanted {traffic.get('wantedWeight', 0)} %")
         words += [
             f"{name} {traffic[key]:.0f} %"
-            for name, key in (("pods", "podShare"), ("requests", "requestShare"))
+            for name, key in (("real", "realWeight"), ("requests", "requestShare"))
             if traffic.get(key) is not None
         ]
     return words

@@ -232,7 +232,7 @@ async def test_a_canary_shares_the_traffic_and_takes_over(world: World) -> None:
     assert await selected(world) == {"heart-v1", "heart-v2"}
     assert world.requeue == 30
     found = await status(world)
-    assert found["traffic"] == {"wantedWeight": 33, "podShare": 33.3}
+    assert found["traffic"] == {"wantedWeight": 33, "realWeight": 33.3}
 
     await pass_time(world, 30)
     assert (await status(world))["traffic"]["requestShare"] == 33.3

@@ -26,7 +26,7 @@ PRESERVE = "x-kubernetes-preserve-unknown-fields"
 SCALAR = {PRESERVE: True, "maxItems": 0, "maxProperties": 0, "maxLength": 128}
 """Any number, text or truth: without a type the limits of lists and objects leave only empty ones of those."""
 
-_DROPPED = frozenset({"title", "$defs"})
+_DROPPED = frozenset({"title", "$defs", "propertyNames"})
 _SCALARS = frozenset({"number", "integer", "string", "boolean"})
 _API_VERSION = f"The API group and version: {GROUP}/{VERSION}."
 _KIND = "The kind of this object."

@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field
 
 from perennial.api.common import (
     Conditions,
-    Duration,
     Generation,
     HandledActions,
     HandledRequest,
@@ -14,12 +13,12 @@ from perennial.api.common import (
     ModelName,
     Name,
     Object,
-    PositiveDuration,
-    Quantity,
     Status,
     Time,
     rules,
 )
+from perennial.api.predictor import Predictor
+from perennial.api.rollout import Rollback, Rollout, Standby, Traffic
 
 
 class VersionChoice(Model):
@@ -32,105 +31,21 @@ class VersionChoice(Model):
     name: Name | None = Field(default=None, description="This ModelVersion.")
 
 
-class PredictorResources(Model):
-    """Compute of one predictor pod; memory is requested and limited alike, CPU is requested."""
-
-    cpu: Quantity = Field(default="100m", description="Cores, such as 1 or 100m.")
-    memory: Quantity = Field(default="256Mi", description="Bytes, such as 256Mi.")
-
-
-class Predictor(Model):
-    """The pods that answer."""
-
-    replicas: int = Field(default=2, ge=1, le=100, description="Pods that serve.")
-    resources: PredictorResources = PredictorResources()
-
-
-class Step(Model):
-    """A stage of a canary: its share of the traffic, and how long it is watched there."""
-
-    weight: int = Field(ge=1, le=99, description="Percent of requests for the new version.")
-    hold: Duration = Field(description="How long it is watched at this weight, such as 5m.")
-
-
-class AnalysisMetric(Model):
-    """A figure of the new version, and its bound."""
-
-    name: Name = Field(description="What the status calls it.")
-    builtin: Literal["ErrorRate", "LatencyP99"] = Field(
-        description="ErrorRate: share of answers that are the server's errors. LatencyP99: the time in which 99 % of "
-        "requests are answered."
-    )
-    max: float | str = Field(
-        description="Largest good value: a share such as 0.01 for ErrorRate, a time such as 50ms or 1.5s for "
-        "LatencyP99 (a bare number is seconds).",
-        json_schema_extra={"pattern": r"^[0-9]+(\.[0-9]+)?(ms|s)?$", "minimum": 0},
-    )
-
-
-class Analysis(Model):
-    """How a new version is judged while it takes traffic. No data never counts as good."""
-
-    interval: PositiveDuration = Field(default="30s", description="One measurement each interval, over the interval.")
-    metrics: list[AnalysisMetric] = Field(
-        default=[],
-        max_length=20,
-        description="The figures that are measured; each must hold.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    min_requests: int = Field(
-        default=20, ge=1, description="Fewer requests to the new version in an interval are no data."
-    )
-    failure_limit: int = Field(
-        default=1, ge=0, le=100, description="So many failed measurements are let pass; one more ends the rollout."
-    )
-    on_no_data: Literal["Pause"] = Field(
-        default="Pause", description="What an interval without data does: the rollout stays where it is."
-    )
-
-
-class Rollout(Model):
-    """How the next version takes over."""
-
-    strategy: Literal["Canary"] = Field(
-        default="Canary", description="Canary: a growing share of the requests goes to the new version."
-    )
-    steps: list[Step] = Field(
-        default=[],
-        max_length=20,
-        description="Without steps the new version takes over once it is ready.",
-        json_schema_extra=rules(
-            (
-                "self.map(s, s.weight).isSorted()",
-                "weights must not fall from step to step",
-            ),
-        ),
-    )
-    analysis: Analysis = Analysis()
-    progress_deadline: PositiveDuration = Field(
-        default="10m", description="A new version that is not ready by then is given up."
-    )
-
-
-class Traffic(Model):
-    """How requests are shared between versions."""
-
-    provider: Literal["Replicas"] = Field(
-        default="Replicas", description="By the number of ready pods behind one Service."
-    )
-
-
-class Standby(Model):
-    """The version before stays warm."""
-
-    keep: Duration = Field(
-        default="30m", description="How long its pods are kept after a promotion: going back then starts nothing."
-    )
-
-
 class DeploymentSpec(Model):
     """A model kept in service."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.traffic.provider == 'Gateway' || !has(self.rollout.match)",
+                "rollout.match needs traffic.provider Gateway",
+            ),
+            (
+                "self.traffic.provider == 'Gateway' || self.rollout.steps.all(s, s.weight > 0)",
+                "a step with weight 0 needs traffic.provider Gateway",
+            ),
+        )
+    )
     model: ModelName = Field(
         description="The model whose versions serve; a ModelTraining makes them.",
         json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelDeployment")),
@@ -140,6 +55,7 @@ class DeploymentSpec(Model):
     rollout: Rollout = Rollout()
     traffic: Traffic = Traffic()
     standby: Standby = Standby()
+    rollback: Rollback = Rollback()
 
 
 class Revision(Status):
@@ -155,6 +71,7 @@ class Revision(Status):
         description="The predictor's configuration.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
+    overlay: str = Field(default="", max_length=8192, description="The pod overlay of that time, as JSON.")
     since: Time | None = Field(default=None, description="When it was promoted here.")
 
 
@@ -164,22 +81,30 @@ class Measurement(Status):
     at: Time = Field(description="End of the interval that was measured.")
     name: str = Field(max_length=63, description="The metric.")
     value: float | None = Field(default=None, description="The figure: a share or seconds.")
-    limit: float = Field(description="The largest good value.")
-    result: Literal["Pass", "Fail", "NoData"] = Field(description="The verdict.")
+    max: float | None = Field(default=None, description="The largest good value.")
+    min: float | None = Field(default=None, description="The smallest good value.")
+    result: Literal["Pass", "Fail", "Inconclusive", "NoData"] = Field(description="The verdict.")
+    message: str = Field(default="", max_length=512, description="What made it so, where the figures do not say it.")
 
 
 class RolloutStatus(Status):
     """The rollout under way."""
 
     target: Revision
+    strategy: Literal["Canary", "BlueGreen", "Shadow", "Recreate"] = Field(
+        default="Canary", description="The strategy that it began with, and keeps."
+    )
     started_at: Time = Field(description="When it began.")
     step: int = Field(default=-1, description="Index of the step; -1 until the new version is ready.")
     step_since: Time = Field(description="When the step began.")
     waiting_since: Time | None = Field(default=None, description="Since when pods of the new version are awaited.")
     promote: bool = Field(default=False, description="A person asked for the promotion: the other steps are skipped.")
+    paused: bool = Field(default=False, description="A person paused it.")
     last_analysis: Time | None = Field(default=None, description="When it was last measured.")
     passed: int = Field(default=0, description="Measurements that passed.")
     failed: int = Field(default=0, description="Measurements that failed.")
+    inconclusive: int = Field(default=0, description="Measurements that were inconclusive since a person last decided.")
+    no_data: int = Field(default=0, description="Measurements in a row that found no data.")
     measurements: list[Measurement] = Field(default=[], max_length=20, description="The last ones, newest first.")
 
 
@@ -191,10 +116,13 @@ class Standing(Status):
 
 
 class TrafficStatus(Status):
-    """Shares of the new version, in percent: wanted by the step, of ready pods, and measured of requests."""
+    """Shares of the new version, in percent: wanted by the step, real, and measured of requests."""
 
     wanted_weight: int = Field(default=0, description="Percent that the step asks for.")
-    pod_share: float | None = Field(default=None, description="Percent of the ready pods.")
+    real_weight: float | None = Field(
+        default=None, description="Percent that is real: the Gateway's weight, or the share of the ready pods."
+    )
+    mirror_share: int = Field(default=0, description="Percent of requests that are copied to the new version (Shadow).")
     request_share: float | None = Field(
         default=None, description="Percent of the requests, as Prometheus counted them."
     )

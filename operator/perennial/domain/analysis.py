@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from perennial.api.common import seconds
-from perennial.api.deployment import Analysis, AnalysisMetric, Measurement, RolloutStatus
+from perennial.api.deployment import Measurement, RolloutStatus
+from perennial.api.rollout import Analysis, AnalysisMetric
 from perennial.contracts.names import METRIC_DURATION, METRIC_REQUESTS
 
 KEPT = 20
@@ -77,7 +78,7 @@ def _measure(
     if value is not None:
         result = "Pass" if value <= bound else "Fail"
         value = float(f"{value:.6g}")
-    return Measurement(at=now, name=metric.name, value=value, limit=bound, result=result)
+    return Measurement(at=now, name=metric.name, value=value, max=bound, result=result)
 
 
 def _value(metric: AnalysisMetric, analysis: Analysis, observed: Observed, version: str) -> float | None:

@@ -261,7 +261,7 @@ def _measure(draft: Draft, stable: Revision) -> bool:
 
 def _comparison(measurement: Measurement) -> str:
     value = "nothing" if measurement.value is None else f"{measurement.value:g}"
-    return f"{measurement.name} was {value}, limit {measurement.limit:g}"
+    return f"{measurement.name} was {value}, limit {measurement.max:g}"
 
 
 def pod_share(draft: Draft) -> float | None:

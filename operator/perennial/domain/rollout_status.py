@@ -47,7 +47,7 @@ def _traffic(draft: Draft) -> TrafficStatus:
         return TrafficStatus()
     steps, step = draft.spec.rollout.steps, draft.rollout.step
     weight = steps[min(step, len(steps) - 1)].weight if draft.wide and steps and step >= 0 else 0
-    return TrafficStatus(wanted_weight=weight, pod_share=pod_share(draft), request_share=draft.traffic.request_share)
+    return TrafficStatus(wanted_weight=weight, real_weight=pod_share(draft), request_share=draft.traffic.request_share)
 
 
 def _phase(draft: Draft) -> str:

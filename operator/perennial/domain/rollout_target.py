@@ -7,7 +7,8 @@ restarts no model; a rollout that is asked for takes the newest.
 import json
 from typing import Any
 
-from perennial.api.deployment import Held, Predictor, Revision
+from perennial.api.deployment import Held, Revision
+from perennial.api.predictor import IN_PLACE, Predictor
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import short_hash
 from perennial.domain.rollout_quarantine import ROLLOUT_FAILED
@@ -17,10 +18,8 @@ REVISION_LENGTH = 10
 
 
 def configuration(predictor: Predictor) -> dict[str, Any]:
-    """What of the predictor makes a revision: all but the number of pods, which scale in place."""
-    wire = predictor.wire()
-    del wire["replicas"]
-    return wire
+    """What of the predictor makes a revision: all but what changes in place."""
+    return {key: value for key, value in predictor.wire().items() if key not in IN_PLACE}
 
 
 def recorded(revision: Revision) -> dict[str, Any]:

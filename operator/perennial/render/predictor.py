@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from perennial.api.common import seconds
-from perennial.api.deployment import ModelDeployment, Predictor, Revision
+from perennial.api.deployment import ModelDeployment, Revision
+from perennial.api.predictor import Predictor
 from perennial.api.version import Record
 from perennial.contracts.names import (
     FILE_BASELINE,

@@ -29,7 +29,7 @@ def test_from_canary_to_promotion_to_the_end_of_the_standby() -> None:
     world.settle()
     assert world.selected() == {"heart-v1", "heart-v2"}
     assert world.status.traffic.wanted_weight == 33
-    assert world.status.traffic.pod_share == 33.3
+    assert world.status.traffic.real_weight == 33.3
     assert world.condition("Progressing")[:2] == ("True", "Holding")
 
     play(world, 60)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected, Series
-from perennial.api.deployment import Analysis, AnalysisMetric
+from perennial.api.rollout import Analysis, AnalysisMetric
 from perennial.domain.analysis import Observed, Unavailable, judge, latency_query, limit, request_share, requests_query
 from perennial.domain.rollout_pods import trouble_of_deployment, trouble_of_pod
 from perennial.reconcile.deployment import measure
