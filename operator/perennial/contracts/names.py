@@ -23,6 +23,7 @@ STORE_ROOT = "PERENNIAL_STORE_ROOT"
 
 PORT_SERVE = 8080
 PORT_METRICS = 9090
+PORT_GRPC = 8081
 
 METRIC_REQUESTS = "perennial_requests_total"
 METRIC_DURATION = "perennial_request_duration_seconds"
@@ -32,7 +33,13 @@ METRIC_PREDICTED = "perennial_predictions_total"
 METRIC_CALIBRATED = "perennial_calibrated_probability_sum_total"
 METRIC_FEEDBACK = "perennial_feedback_total"
 METRIC_FEEDBACK_REJECTED = "perennial_feedback_rejected_total"
+METRIC_SHADOW_REQUESTS = "perennial_shadow_requests_total"
+METRIC_SHADOW_ROWS = "perennial_shadow_rows_total"
+METRIC_SHADOW_DIFFERENCE = "perennial_shadow_score_difference"
 METRIC_ROLE = "perennial_deployment_role"
+
+MIRROR_FILE = "mirror.json"
+"""Entry of a deployment's settings that its predictors watch: {"target": URL, "share": percent, "version": name}."""
 
 FILE_MODEL = "model.onnx"
 FILE_SIGNATURE = "signature.json"

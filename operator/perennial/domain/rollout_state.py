@@ -68,10 +68,31 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class RouteState:
+    """The HTTPRoute as it stands: ``weight`` is the preview's percent that the Gateway was told.
+
+    ``accepted`` is whether the parent took this very generation of it; ``trouble`` says why it did not.
+    """
+
+    weight: int = 0
+    accepted: bool = False
+    trouble: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """The pod overlay that is wanted now: ``patch`` is JSON text (empty: none), ``problem`` why it cannot be used."""
+
+    patch: str = ""
+    problem: Finding | None = None
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that a decision needs. ``versions`` are those of the model; ``image`` is what a new rollout gets.
 
-    ``measured`` is None when no measurement was due.
+    ``measured`` is None when no measurement was due; ``analysis_problem`` says which query can never be measured.
+    ``route`` is None where there is no HTTPRoute.
     """
 
     deployment: ModelDeployment
@@ -81,6 +102,9 @@ class Snapshot:
     children: tuple[Child, ...] = ()
     pods: tuple[Pod, ...] = ()
     measured: Observed | Unavailable | None = None
+    analysis_problem: Finding | None = None
+    route: RouteState | None = None
+    overlay: Overlay = Overlay()
 
     def child(self, revision: Revision | None) -> Child | None:
         """The Deployment that runs ``revision``."""
@@ -120,11 +144,58 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """The Service ``<name>-preview`` selects the pods of ``revision``; with None there is no such Service."""
+
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Weigh:
+    """The HTTPRoute sends ``weight`` percent to the preview Service, the rest to the main one.
+
+    ``preview``: whether the preview Service is among its backends at all; ``matched``: whether requests with the
+    headers of ``spec.rollout.match`` go to it whatever the weight.
+    """
+
+    weight: int
+    preview: bool = False
+    matched: bool = False
+
+
+@dataclass(frozen=True)
+class NoRoute:
+    """There is no HTTPRoute of ours: the traffic is shared by replicas."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The stable pods copy ``share`` percent of requests to the preview Service (0: none), whose version is named."""
+
+    share: int
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class Run:
-    """So many pods of ``revision``."""
+    """So many pods of ``revision``; None: as many as there are, for an autoscaler sees to that."""
 
     revision: Revision
-    replicas: int
+    replicas: int | None
+
+
+@dataclass(frozen=True)
+class Autoscale:
+    """The HorizontalPodAutoscaler scales the pods of ``revision``; with None there is none."""
+
+    revision: Revision | None
+
+
+@dataclass(frozen=True)
+class Protect:
+    """The PodDisruptionBudget covers the pods of ``revision``; with None there is none."""
+
+    revision: Revision | None
 
 
 @dataclass(frozen=True)
@@ -134,7 +205,7 @@ class Remove:
     name: str
 
 
-Move = Mark | Route | Run | Remove
+Move = Mark | Route | Preview | Weigh | NoRoute | Mirror | Run | Autoscale | Protect | Remove
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, Que
 from perennial.api.rollout import Analysis, AnalysisMetric
 from perennial.domain.analysis import Observed, Unavailable, judge, latency_query, limit, request_share, requests_query
 from perennial.domain.rollout_pods import trouble_of_deployment, trouble_of_pod
-from perennial.reconcile.deployment import measure
+from perennial.reconcile.measure import measure
 from tests.unit.rollout.world import BEGINNING, holding
 
 NAN = float("nan")
