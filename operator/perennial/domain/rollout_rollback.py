@@ -47,7 +47,7 @@ def handle_request(draft: Draft) -> None:
         refusal = verbs[verb](draft, version)
     draft.handled_request = identity
     if refusal:
-        draft.event("Warning", "RequestRefused", f"the request was refused: {refusal}")
+        draft.event("Warning", "RequestRefused", f"request {identity} was refused: {refusal}")
 
 
 def _release(draft: Draft, version: str) -> str | None:

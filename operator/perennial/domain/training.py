@@ -91,7 +91,7 @@ def _refuse(draft: Draft, waiting: triggers.Pending) -> list[triggers.Asked]:
         draft.set(handled_actions=triggers.handled(draft.training, draft.snapshot.monitors, refused))
     if waiting.refusal:
         draft.set(handled_request=waiting.request)
-        draft.event("RequestRefused", f"the request was refused: {waiting.refusal}", warning=True)
+        draft.event("RequestRefused", f"request {waiting.request} was refused: {waiting.refusal}", warning=True)
     return current
 
 
