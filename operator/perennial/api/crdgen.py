@@ -23,6 +23,7 @@ from perennial.contracts.names import GROUP
 FOLDERS = (Path("crds"), Path("charts/perennial/files/crds"))
 LARGEST_FILE = 200 * 1024
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_RULES = "x-kubernetes-validations"
 SCALAR = {PRESERVE: True, "maxItems": 0, "maxProperties": 0, "maxLength": 128}
 """Any number, text or truth: without a type the limits of lists and objects leave only empty ones of those."""
 
@@ -105,10 +106,9 @@ def _structural(node: Json, *, in_list: bool = False) -> Json:
     if node.get("default", "") is None or in_list:
         node.pop("default", None)
     if isinstance(default := node.get("default"), dict):
-        own = {key: field.get("default") for key, field in node.get("properties", {}).items()}
-        node["default"] = {
-            key: value for key, value in default.items() if value != own.get(key)
-        }  # the rest fills itself
+        # The rest fills itself, but a default is held against the rules as it stands.
+        own = {} if _RULES in node else {key: field.get("default") for key, field in node.get("properties", {}).items()}
+        node["default"] = _set({key: value for key, value in default.items() if value != own.get(key)})
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if node.pop("prefixItems", None):
@@ -125,6 +125,11 @@ def _structural(node: Json, *, in_list: bool = False) -> Json:
         }  # fmt: skip
     _exclusive_bounds(node)
     return node
+
+
+def _set(value: Any) -> Any:
+    """The value without what is unset."""
+    return {key: _set(each) for key, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
 def _without_union(node: Json) -> Json:

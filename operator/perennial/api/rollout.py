@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from perennial.api.common import Duration, Model, Name, PositiveDuration, rules
 
@@ -61,16 +61,20 @@ BuiltinName = Literal[
 ]
 
 
+# CEL does not see fields without a type, such as a bound that is a number or a time.
+_BOUNDED: list[JsonValue] = [
+    {"anyOf": [{"required": ["max"]}, {"required": ["min"]}]},
+    {"anyOf": [{"required": ["max"]}, {"not": {"required": ["failAbove"]}}]},
+    {"anyOf": [{"required": ["min"]}, {"not": {"required": ["failBelow"]}}]},
+]
+
+
 class AnalysisMetric(Model):
     """A figure of the new version, and its bounds. Between a bound and failAbove or failBelow it is inconclusive."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("has(self.builtin) != has(self.query)", "give one of builtin and query"),
-            ("has(self.max) || has(self.min)", "give max, min or both"),
-            ("!has(self.failAbove) || has(self.max)", "failAbove needs max"),
-            ("!has(self.failBelow) || has(self.min)", "failBelow needs min"),
-        )
+        json_schema_extra=rules(("has(self.builtin) != has(self.query)", "give one of builtin and query"))
+        | {"allOf": _BOUNDED}
     )
     name: Name = Field(description="What the status calls it.")
     builtin: BuiltinName | None = Field(
