@@ -95,6 +95,45 @@ async def test_good_manifests_are_taken(api: KubernetesApi, namespace: str, kind
     assert await api.create(manifest)
 
 
+GATEWAY: Json = {"provider": "Gateway", "parentRef": {"name": "gate", "namespace": "edge"}, "hostnames": ["*.example"]}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"rollout": {"strategy": "BlueGreen", "preview": {"pause": {}}}},
+        {"rollout": {"strategy": "BlueGreen"}},
+        {"rollout": {"strategy": "Recreate"}},
+        {
+            "rollout": {
+                "strategy": "Shadow", "shadow": {"share": 10, "hold": "10m"},
+                "analysis": {"metrics": [{"name": "agreement", "builtin": "Agreement", "min": 0.99, "failBelow": 0.9}]},
+            }
+        },
+        {
+            "traffic": GATEWAY,
+            "rollout": {
+                "steps": [{"weight": 0, "pause": {}}, {"weight": 10, "hold": "5m"}],
+                "match": {"headers": [{"name": "x-group", "value": "b"}]},
+                "analysis": {"metrics": [{"name": "profit", "query": "profit", "min": -0.5, "max": 9, "failAbove": 10}]},
+            },
+        },
+        {
+            "predictor": {
+                "autoscaling": {"min": 2, "max": 8, "targetCPU": 60}, "grpc": True, "tls": {"secret": "heart-tls"},
+                "bearer": {"secret": "tokens"}, "nodeSelector": {"kubernetes.io/arch": "amd64"},
+                "tracing": {"endpoint": "http://otel:4318"}, "tolerations": [{"operator": "Exists"}],
+                "topologySpread": [{"topologyKey": "zone"}], "imagePullSecrets": ["registry"],
+                "priorityClassName": "high", "podOverlay": {"configMap": "overlay"}, "requests": {"maxWaiting": 5},
+            }
+        },
+    ],
+)  # fmt: skip
+async def test_every_strategy_and_field_is_taken(api: KubernetesApi, namespace: str, spec: Json) -> None:
+    manifest = {**DEPLOYMENT, "metadata": {"name": "heart", "namespace": namespace}, "spec": {"model": "heart", **spec}}
+    await api._write("create", "POST", manifest, manifest, params={"fieldValidation": "Strict"})
+
+
 CASES: list[tuple[str, str, Any, str]] = [
     ("ModelTraining", "spec.candidates.0.algorithm", "DeepForest",
      ('spec.candidates[0].algorithm: Unsupported value: "DeepForest": '
@@ -122,8 +161,6 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("ModelTraining", "spec.tunning", {}, 'unknown field "spec.tunning"'),
     ("ModelTraining", "spec.data.source", None, "spec.data.source: Required value"),
     ("ModelTraining", "metadata.name", "heart.disease", "metadata.name must have at most 63 characters"),
-    ("ModelDeployment", "spec.rollout.steps.0.weight", 0,
-     "spec.rollout.steps[0].weight in body should be greater than or equal to 1"),
     ("ModelDeployment", "spec.rollout.steps.0.weight", 100,
      "spec.rollout.steps[0].weight in body should be less than or equal to 99"),
     ("ModelDeployment", "spec.rollout.steps", [{"weight": 50, "hold": "1m"}, {"weight": 10, "hold": "1m"}],
@@ -133,8 +170,44 @@ CASES: list[tuple[str, str, Any, str]] = [
      "spec.rollout.analysis.metrics[0].max: Required value"),
     ("ModelDeployment", "spec.rollout.analysis.metrics.0.max", "fast",
      "spec.rollout.analysis.metrics[0].max in body should match"),
-    ("ModelDeployment", "spec.rollout.analysis.metrics.0.max", -0.5,
-     "spec.rollout.analysis.metrics[0].max in body should be greater than or equal to 0"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.failBelow", 0.5,
+     "spec.rollout.analysis.metrics[0].min: Required value"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics",
+     [{"name": "errors", "builtin": "ErrorRate", "min": 0, "failAbove": 0.5}],
+     "spec.rollout.analysis.metrics[0].max: Required value"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.query", "up", "give one of builtin and query"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", None, "give one of builtin and query"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", "Latency",
+     'supported values: "ErrorRate", "LatencyP50", "LatencyP99", "Throughput", "PredictionShift", "Agreement"'),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", "Agreement",
+     "Agreement is measured by strategy Shadow only"),
+    ("ModelDeployment", "spec.rollout.strategy", "BlueGreen", "steps are a Canary's"),
+    ("ModelDeployment", "spec.rollout.strategy", "Shadow", "strategy Shadow needs shadow, such as {hold: 10m}"),
+    ("ModelDeployment", "spec.rollout.preview", {"hold": "5m"}, "preview is a BlueGreen's"),
+    ("ModelDeployment", "spec.rollout.shadow", {"hold": "5m"}, "shadow is a Shadow's"),
+    ("ModelDeployment", "spec.rollout", {"strategy": "BlueGreen", "match": {"headers": [{"name": "a", "value": "b"}]}},
+     "match is a Canary's"),
+    ("ModelDeployment", "spec.rollout", {"strategy": "BlueGreen", "preview": {}}, "give one of hold and pause"),
+    ("ModelDeployment", "spec.rollout", {"strategy": "Shadow", "shadow": {"share": 10}}, "give one of hold and pause"),
+    ("ModelDeployment", "spec.rollout.match", {"headers": [{"name": "a", "value": "b"}]},
+     "rollout.match needs traffic.provider Gateway"),
+    ("ModelDeployment", "spec.rollout.steps.0.pause", {}, "give one of hold and pause"),
+    ("ModelDeployment", "spec.rollout.steps.0.hold", None, "give one of hold and pause"),
+    ("ModelDeployment", "spec.rollout.steps.0.weight", 0, "a step with weight 0 needs traffic.provider Gateway"),
+    ("ModelDeployment", "spec.traffic.provider", "Gateway", "parentRef goes with provider Gateway"),
+    ("ModelDeployment", "spec.traffic.parentRef", {"name": "gate"}, "parentRef goes with provider Gateway"),
+    ("ModelDeployment", "spec.traffic.hostnames", ["heart.example"], "hostnames go with provider Gateway"),
+    ("ModelDeployment", "spec.traffic",
+     {"provider": "Gateway", "parentRef": {"name": "gate"}, "hostnames": ["Heart.example"]},
+     "spec.traffic.hostnames[0] in body should match"),
+    ("ModelDeployment", "spec.predictor.autoscaling", {"min": 3, "max": 2}, "min must not be above max"),
+    ("ModelDeployment", "spec.predictor.requests.deadline", "0s", "must be longer than 0s"),
+    ("ModelDeployment", "spec.predictor.tls", {"secret": "s", "clientAuth": "Optional"},
+     'supported values: "None", "Required"'),
+    ("ModelDeployment", "spec.predictor.tracing.endpoint", "otel:4318",
+     "spec.predictor.tracing.endpoint in body should match"),
+    ("ModelDeployment", "spec.predictor.disruptionBudget.maxUnavailable", 0,
+     "spec.predictor.disruptionBudget.maxUnavailable in body should be greater than or equal to 1"),
     ("ModelDeployment", "spec.version", {"latest": "Approved", "name": "heart-disease-v1"},
      "give one of latest and name"),
     ("ModelDeployment", "spec.predictor.replicas", 0,

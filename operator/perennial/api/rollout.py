@@ -70,7 +70,10 @@ _BOUNDED: list[JsonValue] = [
 
 
 class AnalysisMetric(Model):
-    """A figure of the new version, and its bounds. Between a bound and failAbove or failBelow it is inconclusive."""
+    """A figure of the new version, and its bounds: max, min or both.
+
+    Between a bound and failAbove or failBelow it is inconclusive.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=rules(("has(self.builtin) != has(self.query)", "give one of builtin and query"))
@@ -97,8 +100,8 @@ class AnalysisMetric(Model):
         description="Largest good value: a number, or a time such as 50ms or 1.5s (a bare number is seconds).",
     )
     min: Limit = Field(default=None, description="Smallest good value.")
-    fail_above: Limit = Field(default=None, description="Values above it are bad (max).")
-    fail_below: Limit = Field(default=None, description="Values below it are bad (min).")
+    fail_above: Limit = Field(default=None, description="Values above it are bad (needs max).")
+    fail_below: Limit = Field(default=None, description="Values below it are bad (needs min).")
 
 
 class Analysis(Model):
