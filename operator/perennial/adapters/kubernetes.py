@@ -100,8 +100,14 @@ class KubernetesApi:
     Methods raise :class:`ApiError`, and writes that carry a resourceVersion :class:`Conflict`.
     """
 
-    def __init__(self, connection: Connection, observe: Callable[[str, str, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        observe: Callable[[str, str, int], None] | None = None,
+        manager: str = FIELD_MANAGER,
+    ) -> None:
         self._connection = connection
+        self._manager = manager
         self._observe = observe or (lambda _verb, _kind, _status: None)
         self._session: aiohttp.ClientSession | None = None
 
@@ -264,7 +270,7 @@ class KubernetesApi:
         metadata = target["metadata"]
         name = "" if verb == "create" else metadata["name"]
         path = path_of(target["apiVersion"], target["kind"], metadata["namespace"], name, subresource)
-        params = {"fieldManager": FIELD_MANAGER, **(params or {})} if verb != "delete" else {}
+        params = {"fieldManager": self._manager, **(params or {})} if verb != "delete" else {}
         data = json.dumps(body).encode()
         try:
             return await self._json(
