@@ -16,12 +16,14 @@ class InputTensor(msgspec.Struct):
 
 class RequestedOutput(msgspec.Struct):
     name: str
+    parameters: dict[str, Any] | None = None
 
 
 class InferRequest(msgspec.Struct):
     inputs: list[InputTensor]
     id: str | None = None
     outputs: list[RequestedOutput] | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class OutputTensor(msgspec.Struct):
