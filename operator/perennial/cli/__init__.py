@@ -1,0 +1,155 @@
+"""``kubectl perennial``: what is served, how a rollout goes, and the verbs that a person may say to it.
+
+Commands import what they need when they run: ``--help`` and a shell's completion answer at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from perennial.cli.cluster import Target
+
+_PHASES = ("Healthy", "Progressing", "Paused", "Holding", "Degraded", "Pending")
+_PATIENCE = 10.0
+
+Command = Callable[..., None]
+
+
+def _place(command: Command) -> Command:
+    """Where: the options that every kubectl command has."""
+    for option in (
+        click.option("-n", "--namespace", help="The namespace; without it the context's."),
+        click.option("--context", help="The kubeconfig's context."),
+        click.option("--kubeconfig", type=click.Path(exists=True, dir_okay=False), help="Another kubeconfig."),
+    ):
+        command = option(command)
+    return command
+
+
+def _target(place: dict[str, Any], *, everywhere: bool = False) -> "Target":
+    from perennial.cli.cluster import Target
+
+    return Target(place["kubeconfig"], place["context"], place["namespace"], everywhere)
+
+
+def _say(sentence: Coroutine[Any, Any, str]) -> None:
+    click.echo(asyncio.run(sentence))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def group() -> None:
+    """See how models are served, and decide about their rollouts."""
+
+
+@group.command()
+@click.argument("name", required=False)
+@_place
+@click.option("-A", "--all-namespaces", is_flag=True, help="The ModelDeployments of every namespace.")
+@click.option("-w", "--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+@click.option("--wait", is_flag=True, help="Until nothing is under way: exit code 0 when Healthy then, otherwise 1.")
+@click.option("--until", type=click.Choice(_PHASES), help="Until it is in this phase.")
+@click.option("--version", help="With --wait: until this version serves (0), or is kept out (1).")
+@click.option("--timeout", default="10m", show_default=True, help="The longest wait; exit code 3 after it.")
+@click.option("-o", "--output", type=click.Choice(["json"]), help="For programs.")
+def status(name: str | None, **options: Any) -> None:
+    """Show how models are served. NAME is a ModelDeployment, or mt/NAME, mv/NAME, dm/NAME; without one: a table."""
+    from perennial.api.common import seconds
+    from perennial.api.deployment import ModelDeployment
+    from perennial.cli import cluster, follow
+
+    kind, name = cluster.place(name, ModelDeployment) if name else (ModelDeployment, None)
+    waits = options["wait"] or options["until"]
+    if (waits or options["version"]) and (kind is not ModelDeployment or name is None):
+        raise click.UsageError("--wait, --until and --version need the name of a ModelDeployment")
+    if options["all_namespaces"] and name:
+        raise click.UsageError("a name belongs to one namespace: leave out -A")
+    try:
+        timeout = seconds(options["timeout"]) if waits else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    wish = follow.Wish(
+        kind, name, watch=options["watch"], settled=options["wait"], until=options["until"],
+        version=options["version"], timeout=timeout, as_json=options["output"] == "json",
+    )  # fmt: skip
+    place = _target(options, everywhere=options["all_namespaces"])
+    try:
+        code = asyncio.run(follow.status(place, wish))
+    except KeyboardInterrupt:
+        code = 130 if waits else 0
+    raise SystemExit(code)
+
+
+def _verb(verb: str, about: str) -> None:
+    """Adds a verb that is asked of a ModelDeployment."""
+
+    def command(name: str, version: str | None, timeout: float, **options: Any) -> None:
+        from perennial.api.deployment import ModelDeployment
+        from perennial.cli import cluster, request
+
+        kind, name = cluster.place(name, ModelDeployment)
+        if kind is not ModelDeployment:
+            raise click.UsageError(f"{verb} is asked of a ModelDeployment, not of a {kind.KIND}")
+        said = "promote-full" if options.pop("full", False) else verb
+        _say(request.ask(_target(options), name, said, version, timeout))
+
+    command = click.option("--timeout", type=float, default=_PATIENCE, show_default=True, help=_TIMEOUT)(
+        _place(command)
+    )
+    command = click.option("--version", help="The version that is meant; without it the one that it can be about.")(
+        command
+    )
+    if verb == "promote":
+        command = click.option("--full", is_flag=True, help="Skip all remaining stages.")(command)
+    group.command(verb, help=about)(click.argument("name")(command))
+
+
+_TIMEOUT = "Seconds to wait for the operator's answer."
+_verb("promote", "Go on past a hold or a pause. To the next stage, or after the last one to the promotion.")
+_verb("pause", "Stay at this stage. Until resume or promote.")
+_verb("resume", "End a pause. A person's own, and the wait for one after inconclusive measurements.")
+_verb("abort", "End the rollout. The stable version keeps all requests, the new one is quarantined.")
+_verb("retry", "Roll a failed version out again. Held or quarantined, it is released; in a rollout, it begins anew.")
+_verb("rollback", "Go back to the last good version. The one that serves is quarantined.")
+_verb("release", "Let a quarantined version in again.")
+
+
+@group.command()
+@click.argument("name")
+@_place
+@click.option("--timeout", type=float, default=_PATIENCE, show_default=True, help=_TIMEOUT)
+def train(name: str, timeout: float, **options: Any) -> None:
+    """Ask a ModelTraining for a run."""
+    from perennial.api.training import ModelTraining
+    from perennial.cli import cluster, request
+
+    kind, name = cluster.place(name, ModelTraining)
+    if kind is not ModelTraining:
+        raise click.UsageError(f"train is asked of a ModelTraining, not of a {kind.KIND}")
+    _say(request.train(_target(options), name, timeout))
+
+
+def _approval(command: str, approval: str, about: str) -> None:
+    """Adds a decision about a ModelVersion."""
+
+    def decide(name: str, **options: Any) -> None:
+        from perennial.api.version import ModelVersion
+        from perennial.cli import cluster, request
+
+        kind, name = cluster.place(name, ModelVersion)
+        if kind is not ModelVersion:
+            raise click.UsageError(f"{command} is about a ModelVersion, not a {kind.KIND}")
+        _say(request.decide(_target(options), name, approval))
+
+    group.command(command, help=about)(click.argument("name")(_place(decide)))
+
+
+_approval("approve", "Approved", "Approve a ModelVersion. Deployments of {latest: Approved} may roll it out.")
+_approval("reject", "Rejected", "Reject a ModelVersion. Deployments of {latest: Approved} never roll it out.")
+
+
+def main() -> None:
+    """Entry point."""
+    group(prog_name="kubectl perennial")

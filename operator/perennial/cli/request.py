@@ -1,0 +1,145 @@
+"""``kubectl perennial promote`` and its like: one annotation is written, and the operator's answer is waited for."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from perennial.adapters.kubernetes import ApiError, Conflict
+from perennial.api.common import API_VERSION, Object
+from perennial.api.deployment import ModelDeployment
+from perennial.api.training import ModelTraining
+from perennial.api.version import ModelVersion
+from perennial.cli.cluster import Cluster, Target, connect
+from perennial.cli.deployment import View, headline, view
+from perennial.cli.follow import sources
+from perennial.cli.objects import Objects
+from perennial.contracts.names import ANNOTATION_REQUEST
+
+Json = dict[str, Any]
+
+
+def subject_of(verb: str, found: View) -> str:
+    """The version that ``verb`` is about when the person names none. Raises click.ClickException."""
+    status, name = found.deployment.status, found.deployment.metadata.name
+    serving = f"{status.stable.version} serves" if status.stable else "nothing serves"
+    if verb == "rollback":
+        if status.stable is None:
+            raise click.ClickException(f"nothing serves in {name}: there is nothing to go back from")
+        return status.stable.version
+    if verb in {"release", "retry"}:
+        return _kept_out(verb, found, serving)
+    if status.rollout is None:
+        raise click.ClickException(f"no rollout of {name} is under way: {serving}")
+    return status.rollout.target.version
+
+
+def _kept_out(verb: str, found: View, serving: str) -> str:
+    status, quarantined = found.deployment.status, sorted(found.quarantined or {})
+    if status.held:
+        return status.held.version
+    if verb == "retry" and status.rollout:
+        return status.rollout.target.version
+    if len(quarantined) == 1:
+        return quarantined[0]
+    if quarantined:
+        raise click.ClickException(f"several versions are quarantined: name one by --version: {', '.join(quarantined)}")
+    raise click.ClickException(f"no version is held or quarantined in {found.deployment.metadata.name}: {serving}")
+
+
+async def ask(target: Target, name: str, verb: str, version: str | None, patience: float) -> str:
+    """Asks ``verb`` of the ModelDeployment ``name``; what came of it, in one sentence. Raises click.ClickException."""
+    async with connect(target) as cluster:
+        version = version or subject_of(verb, await _look(cluster, name))
+        answered = await _request(cluster, ModelDeployment, name, f"{verb}/{version}", patience)
+        now = await _look(cluster, name)
+        seen = view(answered, [], [], [])
+        return f"{verb} {version}: {headline(now if now.deployment.status.conditions else seen, datetime.now(UTC))}"
+
+
+async def train(target: Target, name: str, patience: float) -> str:
+    """Asks for a run of the ModelTraining ``name``."""
+    async with connect(target) as cluster:
+        raw = await cluster.read(ModelTraining, name)
+        status = raw.get("status") or {}
+        if status.get("phase") == "Running":
+            click.echo("a run is under way: the next one starts when it ends", err=True)
+        answered = await _request(cluster, ModelTraining, name, f"train/{raw['spec']['model']}", patience)
+        run = (answered.get("status") or {}).get("runs", [{}])[0]
+        return f"run {run.get('number')} of {name}: {run.get('phase')}"
+
+
+async def decide(target: Target, name: str, approval: str) -> str:
+    """Sets the approval of the ModelVersion ``name``."""
+    async with connect(target) as cluster:
+        while True:
+            raw = await cluster.read(ModelVersion, name)
+            before = raw["spec"]["approval"]
+            try:
+                await cluster.api.replace({**raw, "spec": {**raw["spec"], "approval": approval}})
+            except Conflict:
+                continue
+            return f"{name}: {approval} (was {before})" if before != approval else f"{name} was {approval} already"
+
+
+async def _look(cluster: Cluster, name: str) -> View:
+    raw = await cluster.read(ModelDeployment, name)
+    objects = Objects(cluster, sources(ModelDeployment, name))
+    await objects.read()
+    return view(raw, *(objects.all(kind) for kind in ("Pod", "Deployment", ModelVersion.KIND)))
+
+
+async def _request(cluster: Cluster, kind: type[Object], name: str, what: str, patience: float) -> Json:
+    """Writes the annotation and waits for the operator; the object as it stood then."""
+    raw = await cluster.read(kind, name)
+    identity = str(uuid.uuid4())
+    await cluster.api.annotate(
+        API_VERSION, kind.KIND, cluster.namespace, name, {ANNOTATION_REQUEST: f"{what}/{identity}"}
+    )
+    try:
+        async with asyncio.timeout(patience):
+            answered = await _answer(cluster, kind, name, identity)
+    except TimeoutError as error:
+        raise click.ClickException(
+            f"no operator answered within {patience:g} s: is it running? The request stands until it is heard: "
+            f"{ANNOTATION_REQUEST}={what}/{identity}"
+        ) from error
+    refusal = await _refusal(cluster, raw["metadata"]["uid"], identity)
+    if refusal:
+        raise click.ClickException(refusal)
+    return answered
+
+
+async def _answer(cluster: Cluster, kind: type[Object], name: str, identity: str) -> Json:
+    """The object once the operator has handled the request ``identity``."""
+    async for change in cluster.api.watch(API_VERSION, kind.KIND, cluster.namespace, metadata_only=False):
+        if change.type == "Synced" or change.object["metadata"]["name"] != name:
+            continue
+        if change.type == "Deleted":
+            raise click.ClickException(f"{kind.KIND} {name} was deleted before the request was heard")
+        if (change.object.get("status") or {}).get("handledRequest") == identity:
+            return change.object
+        if identity not in (change.object["metadata"].get("annotations") or {}).get(ANNOTATION_REQUEST, ""):
+            raise click.ClickException("somebody else's request took the place of this one before it was answered")
+    raise AssertionError("a watch goes on for ever")
+
+
+async def _refusal(cluster: Cluster, uid: str, identity: str) -> str:
+    """Why the request was refused; empty when it was not. The operator writes the Event before it says handled."""
+    try:
+        events = await cluster.api.list("events.k8s.io/v1", "Event", cluster.namespace)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        click.echo("Events may not be read here, so a refusal would not be seen", err=True)
+        return ""
+    mine: Callable[[Json], bool] = lambda event: (  # noqa: E731
+        event.get("reason") == "RequestRefused"
+        and (event.get("regarding") or {}).get("uid") == uid
+        and identity in event.get("note", "")
+    )
+    found = next(filter(mine, events), None)
+    return found["note"].replace(f"request {identity} was refused", "refused") if found else ""

@@ -1,0 +1,125 @@
+"""The other kinds in the terminal, in a simple form, and the table of all ModelDeployments."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from perennial.api.common import Object, parse_time
+from perennial.cli.deployment import View, headline
+from perennial.cli.tree import COLOURS
+from perennial.cli.words import ago, percent
+
+Json = dict[str, Any]
+
+_FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "ModelTraining": (
+        ("phase", "status.phase"), ("model", "spec.model"), ("latest version", "status.latestVersion"),
+        ("score", "status.latestScore"), ("runs", "status.runCounter"),
+    ),
+    "ModelVersion": (
+        ("state", "status.state"), ("approval", "spec.approval"), ("model", "spec.record.model"),
+        ("score", "spec.record.score.text"), ("algorithm", "spec.record.algorithm"),
+        ("trained on", "spec.record.data.source"), ("rows", "spec.record.data.rows"),
+        ("trigger", "spec.record.trigger.type"), ("created", "spec.record.created"),
+    ),
+    "DriftMonitor": (
+        ("verdict", "status.verdict"), ("deployment", "spec.deployment"), ("version", "status.version"),
+        ("since", "status.since"), ("predictions", "status.observations"), ("worst", "status.worst"),
+        ("last action", "status.lastAction"),
+    ),
+}  # fmt: skip
+"""What is shown of a kind: (title, path)."""
+_BAD = frozenset({"Degraded", "Stalled"})
+
+
+def sentence(kind: type[Object], raw: Json) -> str:
+    """The object in one sentence: what its Ready condition says."""
+    ready = next((each for each in _conditions(raw) if each["type"] == "Ready"), None)
+    if ready is None:
+        return "" if kind.KIND == "ModelVersion" else "the operator has not looked at it yet: is it running?"
+    return f"{ready['reason']}: {ready['message']}" if ready.get("message") else str(ready["reason"])
+
+
+def tree(kind: type[Object], raw: Json, now: datetime) -> RenderableType:
+    """The object's key fields and conditions."""
+    metadata = raw["metadata"]
+    root = Tree(Text(f"{kind.KIND} {metadata['namespace']}/{metadata['name']}", "bold"), guide_style="dim")
+    fields = Table.grid(padding=(0, 2))
+    for title, path in _FIELDS[kind.KIND]:
+        if value := _at(raw, path):
+            fields.add_row(Text(title, "bold"), Text(str(value)))
+    root.add(fields)
+    for line in (*_runs(raw, now), *_places(raw)):
+        root.add(line)
+    if conditions := _conditions(raw):
+        root.add(_condition_table(conditions, now))
+    told = sentence(kind, raw)
+    return Group(Text(told), "", root) if told else root
+
+
+def _condition_table(conditions: Sequence[Json], now: datetime) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for each in conditions:
+        wrong = each["status"] == ("True" if each["type"] in _BAD else "False") and each["type"] != "Progressing"
+        table.add_row(
+            Text(each["type"], "red" if wrong else "green" if each["status"] == "True" else "dim"),
+            Text(each["status"]), Text(each["reason"]), Text(each.get("message", ""), "dim"),
+            Text(ago(parse_time(each["lastTransitionTime"]), now), "dim"),
+        )  # fmt: skip
+    return table
+
+
+def _runs(raw: Json, now: datetime) -> Iterable[Text]:
+    colours = {"Succeeded": "green", "Failed": "red"}
+    for run in (raw.get("status") or {}).get("runs", []):
+        words = " ".join(filter(None, (run.get("outcome"), run.get("version"), run.get("score"), run.get("message"))))
+        yield Text.assemble(
+            (f"run {run['number']}  ", "bold"), (run["phase"], colours.get(run["phase"], "yellow")),
+            f"  {run['trigger']['type']}", (f"  {words}" if words else ""),
+            (f"  {ago(parse_time(run['startedAt']), now)} ago", "dim"),
+        )  # fmt: skip
+
+
+def _places(raw: Json) -> Iterable[Text]:
+    """Where a version serves, and where it is kept out."""
+    status = raw.get("status") or {}
+    for each in status.get("serving", []):
+        yield Text.assemble((f"{each['role']}  ", "bold"), f"in {each['deployment']}")
+    for each in status.get("quarantined", []):
+        yield Text.assemble(("quarantined  ", "bold magenta"), f"in {each['deployment']}: {each['reason']}")
+
+
+def _conditions(raw: Json) -> list[Json]:
+    return list((raw.get("status") or {}).get("conditions") or ())
+
+
+def _at(raw: Any, path: str) -> Any:
+    for key in path.split("."):
+        raw = (raw or {}).get(key)
+    return raw
+
+
+def table(views: Sequence[View], now: datetime, *, namespaces: bool) -> RenderableType:
+    """One line for each ModelDeployment."""
+    if not views:
+        return Text("there are no ModelDeployments here")
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    titles = ("NAME", "STABLE", "PHASE", "NEXT", "WEIGHT", "READY", "AGE", "")
+    for title in ("NAMESPACE", *titles) if namespaces else titles:
+        made.add_column(title, overflow="fold" if title else "ellipsis", no_wrap=not title)
+    for view in views:
+        metadata, status = view.deployment.metadata, view.deployment.status
+        row = [
+            Text(metadata.name, "bold"), Text(status.stable.version if status.stable else "-", "cyan"),
+            Text(status.phase or "-", COLOURS.get(status.phase, "")),
+            Text(status.rollout.target.version if status.rollout else "-"),
+            Text(percent(status.traffic.wanted_weight) if status.rollout else "-"), Text(str(status.ready_replicas)),
+            Text(ago(metadata.creation_timestamp, now)), Text(headline(view, now), "dim"),
+        ]  # fmt: skip
+        made.add_row(*([Text(metadata.namespace), *row] if namespaces else row))
+    return made
