@@ -64,5 +64,11 @@ class FeedbackResponse(msgspec.Struct, omit_defaults=True):
     reasons: list[Refusal] = []
 
 
+class IndexRequest(msgspec.Struct):
+    """What Triton's clients ask the model repository: whether only what is ready is wanted."""
+
+    ready: bool = False
+
+
 class Failure(msgspec.Struct):
     error: str

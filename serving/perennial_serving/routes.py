@@ -1,7 +1,5 @@
 """The serving port's other calls: health, metadata, feedback. What Starlette routes is not in a hurry."""
 
-from typing import Any
-
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from perennial_serving import __version__
+from perennial_serving import described
 from perennial_serving.body import BodyError, read_body
 from perennial_serving.feedback import status_of
-from perennial_serving.inference import OUTPUTS, Inference
-from perennial_serving.protocol import Failure, FeedbackRequest
+from perennial_serving.inference import Inference
+from perennial_serving.protocol import Failure, FeedbackRequest, IndexRequest
 from perennial_serving.state import State
 
 _encode = msgspec.json.Encoder().encode
@@ -32,7 +30,13 @@ class Routes:
     def _routes(self) -> list[Route]:
         model = "/v2/models/{model}"
         version = model + "/versions/{version}"
+        v1 = "/v1/models/{model}"
         routes = [
+            Route("/", self._alive),
+            Route("/v1/models", self._models),
+            Route(f"{v1}:predict", self._elsewhere, methods=["POST"]),
+            Route(v1, self._model_ready),
+            Route("/v2/repository/index", self._index, methods=["POST"]),
             Route("/v2", self._server),
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._ready),
@@ -44,7 +48,7 @@ class Routes:
         return routes
 
     async def _server(self, _: Request) -> Response:
-        return _reply({"name": "perennial", "version": __version__, "extensions": []})
+        return _reply(described.server())
 
     async def _live(self, _: Request) -> Response:
         return _reply({"live": True})
@@ -59,23 +63,25 @@ class Routes:
 
     async def _metadata(self, request: Request) -> Response:
         self._require(request)
-        inputs = []
-        for item in self._inference.model.signature.inputs:
-            tensor: dict[str, Any] = {"name": item.name, "datatype": "FP64", "shape": [-1]}
-            if item.kind == "Categorical":
-                tensor |= {"datatype": "BYTES", "parameters": {"categories": item.categories}}
-            inputs.append(tensor)
-        outputs = [
-            {"name": name, "datatype": "FP64" if name == "probability" else "BYTES", "shape": [-1]}
-            for name in OUTPUTS
-            if name != "feedback_token" or self._inference.feedback.enabled
-        ]
-        names = {
-            "name": self._inference.settings.model,
-            "versions": [self._inference.settings.version],
-            "platform": "onnxruntime_onnx",
-        }
-        return _reply({**names, "inputs": inputs, "outputs": outputs})
+        return _reply(described.model(self._inference))
+
+    async def _index(self, request: Request) -> Response:
+        body = await read_body(request.receive, self._inference.settings.max_body_bytes)
+        try:
+            only_ready = msgspec.json.decode(body, type=IndexRequest).ready if body else False
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise HTTPException(400, str(error)) from None
+        settings, ready = self._inference.settings, self._state.ready
+        if only_ready and not ready:
+            return _reply([])
+        state, reason = ("READY", "") if ready else ("UNAVAILABLE", "draining")
+        return _reply([{"name": settings.model, "version": settings.version, "state": state, "reason": reason}])
+
+    async def _alive(self, _: Request) -> Response:
+        return _reply({"status": "alive"})
+
+    async def _models(self, _: Request) -> Response:
+        return _reply({"models": [self._inference.settings.model]})
 
     async def _elsewhere(self, request: Request) -> Response:
         self._require(request)

@@ -1,0 +1,46 @@
+"""What every protocol says about the server and its model."""
+
+from typing import Any
+
+from perennial_serving import __version__
+from perennial_serving.inference import OUTPUTS, Inference
+
+PLATFORM = "onnxruntime_onnx"
+EXTENSIONS = ("binary_tensor_data", "model_repository")
+
+
+def server() -> dict[str, Any]:
+    """Name, version and extensions."""
+    return {"name": "perennial", "version": __version__, "extensions": list(EXTENSIONS)}
+
+
+def inputs(inference: Inference) -> list[dict[str, Any]]:
+    """A tensor [N] for each feature; ``parameters`` has the categories of one that has any."""
+    tensors: list[dict[str, Any]] = []
+    for item in inference.model.signature.inputs:
+        if item.kind == "Categorical":
+            categories = {"parameters": {"categories": item.categories}}
+            tensors.append({"name": item.name, "datatype": "BYTES", "shape": [-1], **categories})
+        else:
+            tensors.append({"name": item.name, "datatype": "FP64", "shape": [-1]})
+    return tensors
+
+
+def outputs(inference: Inference) -> list[dict[str, Any]]:
+    """The tensors [N] that are answered; tokens where a key is mounted."""
+    return [
+        {"name": name, "datatype": "FP64" if name == "probability" else "BYTES", "shape": [-1]}
+        for name in OUTPUTS
+        if name != "feedback_token" or inference.feedback.enabled
+    ]
+
+
+def model(inference: Inference) -> dict[str, Any]:
+    """The model's metadata as the Open Inference Protocol has it."""
+    return {
+        "name": inference.settings.model,
+        "versions": [inference.settings.version],
+        "platform": PLATFORM,
+        "inputs": inputs(inference),
+        "outputs": outputs(inference),
+    }
