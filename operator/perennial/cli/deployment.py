@@ -129,7 +129,7 @@ def headline(found: View, now: datetime) -> str:
         return "the operator has not looked at it yet: is it running?"
     ready, progressing, degraded = map(found.said, ("Ready", "Progressing", "Degraded"))
     if status.rollout is None:
-        parts = [ready, degraded]
+        parts = [ready, "" if status.held else degraded]  # what is held, Ready says, too
     elif status.stable is None:
         parts = [progressing or ready]
     else:
