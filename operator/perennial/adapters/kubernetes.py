@@ -24,6 +24,7 @@ _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,appl
 _MERGE_PATCH = "application/merge-patch+json"
 # JSON is YAML: the API server takes an apply patch written either way under this name.
 _APPLY_PATCH = "application/apply-patch+yaml"
+_STRICT = {"force": "true", "fieldValidation": "Strict"}
 
 Json = dict[str, Any]
 Items = list[Json]
@@ -35,13 +36,16 @@ PLURALS = {
     ("v1", "Secret"): "secrets",
     ("v1", "Service"): "services",
     ("apps/v1", "Deployment"): "deployments",
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
     ("batch/v1", "Job"): "jobs",
     ("coordination.k8s.io/v1", "Lease"): "leases",
     ("events.k8s.io/v1", "Event"): "events",
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): "httproutes",
     ("perennial.dev/v1alpha1", "DriftMonitor"): "driftmonitors",
     ("perennial.dev/v1alpha1", "ModelDeployment"): "modeldeployments",
     ("perennial.dev/v1alpha1", "ModelTraining"): "modeltrainings",
     ("perennial.dev/v1alpha1", "ModelVersion"): "modelversions",
+    ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
 }
 """Every kind that the operator touches; each is namespaced."""
 
@@ -131,6 +135,16 @@ class KubernetesApi:
                 return None
             raise
 
+    async def serves(self, api_version: str, kind: str, namespace: str) -> bool:
+        """Whether the cluster knows the kind."""
+        try:
+            await self._json(_Call("list", kind, "GET", path_of(api_version, kind, namespace), {"limit": "1"}))
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
     async def list(
         self, api_version: str, kind: str, namespace: str | None, *, labels: str = "", metadata_only: bool = False
     ) -> list[Json]:
@@ -211,8 +225,16 @@ class KubernetesApi:
 
     async def apply(self, manifest: Json) -> Json:
         """Server-side apply under our field manager; fields of other managers that we set become ours."""
-        params = {"force": "true", "fieldValidation": "Strict"}
-        return await self._write("apply", "PATCH", manifest, manifest, params=params, content_type=_APPLY_PATCH)
+        return await self._write("apply", "PATCH", manifest, manifest, params=_STRICT, content_type=_APPLY_PATCH)
+
+    async def try_apply(self, manifest: Json) -> None:
+        """Has the API server check what :meth:`apply` would write. Raises ApiError where it refuses."""
+        metadata, params = manifest["metadata"], {"fieldManager": self._manager, **_STRICT, "dryRun": "All"}
+        path = path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
+        body = json.dumps(manifest).encode()
+        await self._json(
+            _Call("dry-run", manifest["kind"], "PATCH", path, params, body=body, content_type=_APPLY_PATCH)
+        )
 
     async def create(self, manifest: Json) -> bool:
         """Whether it was created: False when an object of that name exists."""
@@ -228,11 +250,12 @@ class KubernetesApi:
         """The whole object as given, with its resourceVersion."""
         return await self._write("update", "PUT", raw, raw)
 
-    async def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
-        """Deletes in the background; that there is none is fine."""
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, *, uid: str = "") -> None:
+        """Deletes in the background; that there is none is fine. Raises Conflict where it is not the object ``uid``."""
         target = {"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}}
         try:
-            await self._write("delete", "DELETE", target, {"propagationPolicy": "Background"})
+            only = {"preconditions": {"uid": uid}} if uid else {}
+            await self._write("delete", "DELETE", target, {"propagationPolicy": "Background", **only})
         except ApiError as error:
             if error.status != 404:
                 raise

@@ -14,9 +14,13 @@ from perennial.api.common import Status
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of a child under our field manager, conflicts forced."""
+    """Server-side apply of a child under our field manager, conflicts forced.
+
+    ``scaled``: somebody else sees to ``spec.replicas``, so that the manifest's number is for the creation alone.
+    """
 
     manifest: dict[str, Any]
+    scaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,16 @@ class CreateKey:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete in the background; that it is gone already is success."""
+    """Delete in the background; that it is gone already is success.
+
+    ``owner`` is a uid: an object that does not belong to it stays, and that there is nothing to delete is remembered.
+    """
 
     api_version: str
     kind: str
     namespace: str
     name: str
+    owner: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,13 @@ class Applier:
         self._api = api
         self._reporter = reporter
         self._clock = clock
-        self._done: dict[tuple[str, str], float] = {}
+        self._done: dict[tuple[str, ...], float] = {}
 
     async def step(self, raw: Json, step: Step) -> Json:
         """Carries out one step for the object ``raw``; returns it as it stands afterwards."""
         match step:
-            case Apply(manifest):
-                await self._apply(manifest)
+            case Apply():
+                await self._apply(step)
             case Create(manifest):
                 await self._api.create(manifest)
             case CreateKey(manifest, entry):
@@ -72,10 +72,13 @@ class Applier:
             return
         self._remember(memory)
 
-    async def _apply(self, manifest: Json) -> None:
-        marked = _marked(manifest)
+    async def _apply(self, step: Apply) -> None:
+        marked = _marked(step)
         metadata = marked["metadata"]
         live = await self._api.get(marked["apiVersion"], marked["kind"], metadata["namespace"], metadata["name"])
+        self._done.pop(_absence(metadata["namespace"], marked["kind"], metadata["name"]), None)
+        if live is not None and step.scaled:
+            marked = _as_scaled(marked, live)
         if live is None or not holds(marked, live):
             await self._api.apply(marked)
 
@@ -87,9 +90,16 @@ class Applier:
             self._remember(memory)
 
     async def _delete(self, step: Delete) -> None:
+        memory = _absence(step.namespace, step.kind, step.name)
+        if step.owner and self._remembers(memory):
+            return
         live = await self._api.get(step.api_version, step.kind, step.namespace, step.name)
-        if live is not None and "deletionTimestamp" not in live["metadata"]:
-            await self._api.delete(step.api_version, step.kind, step.namespace, step.name)
+        ours = live is not None and (not step.owner or owned(live, step.owner))
+        if live is not None and ours and "deletionTimestamp" not in live["metadata"]:
+            uid = live["metadata"]["uid"]
+            await self._api.delete(step.api_version, step.kind, step.namespace, step.name, uid=uid)
+        elif step.owner and not ours:
+            self._remember(memory)
 
     async def _annotate(self, step: Annotate) -> None:
         live = await self._api.get(step.api_version, step.kind, step.namespace, step.name)
@@ -99,10 +109,10 @@ class Applier:
         if any(current.get(key) != value for key, value in step.annotations.items()):
             await self._api.annotate(step.api_version, step.kind, step.namespace, step.name, step.annotations)
 
-    def _remembers(self, memory: tuple[str, str]) -> bool:
+    def _remembers(self, memory: tuple[str, ...]) -> bool:
         return self._clock() < self._done.get(memory, 0.0)
 
-    def _remember(self, memory: tuple[str, str]) -> None:
+    def _remember(self, memory: tuple[str, ...]) -> None:
         now = self._clock()
         if len(self._done) > 10_000:
             self._done = {key: until for key, until in self._done.items() if until > now}
@@ -165,8 +175,28 @@ def _number(quantity: Any) -> Decimal:
     return Decimal(parse_quantity(quantity))
 
 
-def _marked(manifest: Json) -> Json:
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+def owned(raw: Json, uid: str) -> bool:
+    """Whether ``raw`` belongs to the object ``uid``."""
+    return any(each.get("uid") == uid for each in raw["metadata"].get("ownerReferences") or ())
+
+
+def _absence(namespace: str, kind: str, name: str) -> tuple[str, ...]:
+    return "absent", namespace, kind, name
+
+
+def _as_scaled(manifest: Json, live: Json) -> Json:
+    """With the replicas that there are, provided that nobody scales it meanwhile; an autoscaler never starts from 0."""
+    replicas = live["spec"].get("replicas") or manifest["spec"]["replicas"]
+    metadata = {**manifest["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+    return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "replicas": replicas}}
+
+
+def _marked(step: Apply) -> Json:
+    manifest = step.manifest
+    hashed = manifest
+    if step.scaled:
+        hashed = {**manifest, "spec": {key: value for key, value in manifest["spec"].items() if key != "replicas"}}
+    digest = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
     metadata = manifest["metadata"]
     annotations = {**(metadata.get("annotations") or {}), ANNOTATION_APPLIED: digest}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}

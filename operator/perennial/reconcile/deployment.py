@@ -8,15 +8,16 @@ from perennial.api.common import API_VERSION
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
 from perennial.api.version import ModelVersion
-from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION, quarantine_annotation
-from perennial.domain.plan import Annotate, Apply, CreateKey, Delete, Plan, Step
+from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
+from perennial.domain.plan import Plan
 from perennial.domain.rollout import decide
 from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
-from perennial.domain.rollout_state import Asked, Child, Mark, Move, Pod, Remove, Route, Run, Snapshot
-from perennial.reconcile.apply import holds
+from perennial.domain.rollout_state import Asked, Child, Pod, Snapshot
 from perennial.reconcile.controller import Context
 from perennial.reconcile.measure import measure
-from perennial.render import predictor, traffic
+from perennial.reconcile.moves import steps
+from perennial.reconcile.route import route_of
+from perennial.render.predictor import ANNOTATION_RENDERED
 
 Json = dict[str, Any]
 
@@ -31,11 +32,12 @@ class DeploymentController:
         owner = ModelDeployment.parse(raw)
         namespace, name = owner.metadata.namespace, owner.metadata.name
         mine = f"{LABEL_DEPLOYMENT}={name}"
-        versions, monitors, deployments, pods, measured = await asyncio.gather(
+        versions, monitors, deployments, pods, route, measured = await asyncio.gather(
             context.api.list(API_VERSION, ModelVersion.KIND, namespace),
             context.api.list(API_VERSION, DriftMonitor.KIND, namespace),
             context.api.list("apps/v1", "Deployment", namespace, labels=mine),
             context.api.list("v1", "Pod", namespace, labels=mine),
+            route_of(context.api, owner),
             measure(context.prometheus, owner, now),
         )
         return Snapshot(
@@ -50,6 +52,7 @@ class DeploymentController:
             children=tuple(_child(each) for each in deployments if not _leaving(each)),
             pods=tuple(_pod(each) for each in pods if not _leaving(each)),
             measured=measured,
+            route=route,
         )
 
     def decide(self, snapshot: Snapshot, now: datetime) -> Plan:
@@ -59,14 +62,11 @@ class DeploymentController:
         decision = decide(snapshot, now)
         return Plan(
             status=decision.status,
-            steps=tuple(step for move in decision.moves for step in _steps(snapshot, move)),
+            steps=tuple(step for move in decision.moves for step in steps(snapshot, decision.status, move)),
             events=decision.events,
             requeue=decision.requeue,
             outcomes=decision.outcomes,
         )
-
-
-# --- reading ------------------------------------------------------------------------------------------------------
 
 
 def _leaving(raw: Json) -> bool:
@@ -86,7 +86,7 @@ def _child(raw: Json) -> Child:
         replicas=spec.get("replicas", 1),
         ready=status.get("readyReplicas", 0),
         observed=status.get("replicas", 0),
-        rendered=(metadata.get("annotations") or {}).get(predictor.ANNOTATION_RENDERED, ""),
+        rendered=(metadata.get("annotations") or {}).get(ANNOTATION_RENDERED, ""),
         trouble=trouble_of_deployment(raw),
         template=spec["template"],
     )
@@ -95,48 +95,3 @@ def _child(raw: Json) -> Child:
 def _pod(raw: Json) -> Pod:
     revision = (raw["metadata"].get("labels") or {}).get(LABEL_REVISION, "")
     return Pod(revision=revision, ready=is_ready(raw), trouble=trouble_of_pod(raw))
-
-
-# --- rendering ----------------------------------------------------------------------------------------------------
-
-
-def _steps(snapshot: Snapshot, move: Move) -> list[Step]:
-    owner = snapshot.deployment
-    namespace, name = owner.metadata.namespace, owner.metadata.name
-    match move:
-        case Mark(version, quarantined):
-            value = quarantined.annotation() if quarantined else None
-            mark = {quarantine_annotation(name): value}
-            return [Annotate(API_VERSION, ModelVersion.KIND, namespace, version, mark)]
-        case Route(revision):
-            return [Apply(traffic.service(owner, revision))]
-        case Run():
-            return _run(snapshot, move)
-        case Remove(child):
-            return [Delete("apps/v1", "Deployment", namespace, child)]
-
-
-def _run(snapshot: Snapshot, run: Run) -> list[Step]:
-    """Nothing for a version that is gone: what runs of it stays as it is."""
-    owner, version = snapshot.deployment, snapshot.version(run.revision.version)
-    if version is None:
-        return []
-    wanted = predictor.deployment(owner, run.revision, version.spec.record, run.replicas)
-    child = snapshot.child(run.revision)
-    if child is None:
-        return [CreateKey(predictor.key_secret(owner), predictor.KEY_ENTRY), Apply(wanted)]
-    if child.rendered and child.rendered != wanted["metadata"]["annotations"][predictor.ANNOTATION_RENDERED]:
-        return [Apply(_as_it_stands(wanted, child))]
-    return [Apply(wanted)]
-
-
-def _as_it_stands(wanted: Json, child: Child) -> Json:
-    """``wanted`` with the pod template that another operator version rendered: upgrading restarts no model."""
-    if holds(wanted["spec"]["template"], child.template):
-        return wanted
-    annotations = {**wanted["metadata"]["annotations"], predictor.ANNOTATION_RENDERED: child.rendered}
-    return {
-        **wanted,
-        "metadata": {**wanted["metadata"], "annotations": annotations},
-        "spec": {**wanted["spec"], "template": child.template},
-    }
