@@ -144,14 +144,14 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, **more: str) -> Iterator[Server]:
-    """A ready predictor, killed at the end if it still runs."""
+def serving(folder: Path, *, python: str | Path = sys.executable, **more: str) -> Iterator[Server]:
+    """A ready predictor, run by ``python``, killed at the end if it still runs."""
     port, metrics_port = free_port(), free_port()
     ports = {"PERENNIAL_PORT": str(port), "PERENNIAL_METRICS_PORT": str(metrics_port)}
     log = folder / "log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "perennial_serving"],
+            [python, "-m", "perennial_serving"],
             env=environment(folder, **ports, **more), stderr=errors, text=True,
         )  # fmt: skip
     server = Server(process, port, metrics_port, log)
