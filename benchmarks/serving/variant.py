@@ -3,13 +3,15 @@
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
 import perennial_serving.__main__ as predictor
 from perennial_serving.counters import Counters
-from perennial_serving.inputs import Rows
 from perennial_serving.model import Prediction
 from perennial_serving.server import serve
 from perennial_serving.settings import load_settings
@@ -21,7 +23,7 @@ class Uncounted(Counters):
     def request(self, code: int, seconds: float) -> None:
         """Does nothing."""
 
-    def predictions(self, rows: Rows, prediction: Prediction) -> None:
+    def predictions(self, matrix: NDArray[np.float64], prediction: Prediction) -> None:
         """Does nothing."""
 
 
@@ -42,9 +44,9 @@ def main() -> None:
         predictor.Counters = Uncounted  # type: ignore[attr-defined]
         sys.exit(predictor.main())
     settings = load_settings(os.environ)
-    _, counters, state = predictor.build(settings)
+    service = replace(predictor.build(settings), app=constant)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, constant, counters, state))
+        runner.run(serve(settings, service))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from perennial_serving.bearer import CHALLENGE, Bearer
 from perennial_serving.body import BodyError, read_body
 from perennial_serving.counters import Counters
 from perennial_serving.dialects import JSON, V1, V2, Dialect, Headers
@@ -21,15 +22,28 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CLOSE = (b"connection", b"close")
 _RETRY = (b"retry-after", b"1")
+_CHALLENGE = (b"www-authenticate", CHALLENGE.encode())
+_OPEN = {"/v2/health/live", "/v2/health/ready"}
 _encode = msgspec.json.Encoder().encode
 
 
 class Predictor:
     """The ASGI application of port 8080."""
 
-    def __init__(self, *, settings: Settings, inference: Inference, counters: Counters, state: State) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        inference: Inference,
+        counters: Counters,
+        state: State,
+        bearer: Bearer | None = None,
+    ) -> None:
+        """Without ``bearer`` everybody is let in."""
         self._settings, self._inference, self._counters, self._state = settings, inference, counters, state
+        self._bearer = bearer
         base, v1, v2 = f"/v2/models/{settings.model}", V1(inference.model.signature), V2()
+        self._v2 = v2
         self._dialects: dict[str, Dialect] = {
             f"{base}/infer": v2,
             f"{base}/versions/{settings.version}/infer": v2,
@@ -41,7 +55,11 @@ class Predictor:
         """One request."""
         close = self._state.closes(scope)
         dialect = self._dialects.get(scope["path"])
-        if dialect and scope["method"] == "POST":
+        if self._bearer is not None and (refusal := _refusal(self._bearer, scope)):
+            if dialect:
+                self._counters.request(401, 0.0)
+            await _unauthorized(refusal, send, close=close)
+        elif dialect and scope["method"] == "POST":
             await self._infer(dialect, scope, receive, send, close=close)
         else:
             await self._others(scope, receive, _closing(send) if close else send)
@@ -66,11 +84,26 @@ class Predictor:
 
     async def _answer(self, dialect: Dialect, scope: Scope, body: bytes) -> tuple[int, Headers, bytes]:
         """Status, headers and body of a prediction."""
+        headers, began = scope["headers"], self._state.began(scope)
         try:
-            request = dialect.parse(body, scope["headers"])
-            return 200, *dialect.render(request, await self._inference.infer(request))
+            if dialect is self._v2 and (answer := await self._inference.usual(body, headers, began)) is not None:
+                return 200, JSON, answer
+            request = dialect.parse(body, headers)
+            return 200, *dialect.render(request, await self._inference.infer(request, headers, began))
         except Refused as refusal:
             return refusal.status, JSON, _failure(refusal.message)
+
+
+def _refusal(bearer: Bearer, scope: Scope) -> str:
+    """Why the caller is not let in; "" when they are. Whether we live is nobody's secret."""
+    return "" if scope["path"] in _OPEN else bearer.refusal(scope["headers"])
+
+
+async def _unauthorized(message: str, send: Send, *, close: bool) -> None:
+    answer = _failure(message)
+    headers = [*JSON, _CHALLENGE, (b"content-length", b"%d" % len(answer)), *([_CLOSE] if close else [])]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
 
 
 def _failure(message: str) -> bytes:

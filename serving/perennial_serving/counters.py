@@ -1,20 +1,22 @@
 """What the predictor counts, and the text in which Prometheus reads it.
 
-Plain integers in lists, one place a series; text is put together at a scrape alone. Every series is there at 0 from
+Plain numbers, one place a series; text is put together at a scrape alone. Every series is there at 0 from
 the start, and Prometheus is shown that 0 before anything: ``increase()`` sees only what grows between two scrapes, and
 would otherwise miss all that a fresh pod counted before its first one.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from perennial.contracts import names
 from perennial.contracts.baseline import Distribution
 from perennial_serving.bins import CategoryBins, NumericBins
-from perennial_serving.inputs import Rows
 from perennial_serving.model import Model, Prediction
 
-CODES = (200, 400, 408, 413, 429, 499, 500)
+CODES = (200, 400, 401, 408, 413, 429, 499, 500)
 REASONS = (
     "malformed",
     "unknown_key",
@@ -30,6 +32,8 @@ BUCKETS = (
     1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 MAX_SERIES = 2000
+SETTLED_ROWS = 256
+"""Answered rows that are put into their bins at once."""
 MAX_OTHER_VERSIONS = 16
 """Versions beside our own for which feedback is counted: a pod's series stay bounded whatever tokens come back."""
 
@@ -63,16 +67,9 @@ class Calibration:
         self._x = [x for x, _ in points]
         self._y = [y for _, y in points]
 
-    def __call__(self, p: float) -> float:
-        """The calibrated value of ``p``; outside of the points it is the nearest one's."""
-        xs, ys = self._x, self._y
-        place = bisect_right(xs, p)
-        if place == 0:
-            return ys[0] if ys else p
-        if place == len(xs):
-            return ys[-1]
-        left, right = xs[place - 1], xs[place]
-        return ys[place - 1] + (ys[place] - ys[place - 1]) * (p - left) / (right - left)
+    def __call__(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The calibrated values of ``p`` [n]; outside of the points it is the nearest one's."""
+        return np.interp(p, self._x, self._y) if self._x else p
 
 
 class FeedbackTable:
@@ -97,8 +94,10 @@ class Counters:
         ]
         self._prediction = NumericBins(baseline.prediction)
         self._calibration = Calibration(baseline.calibration)
-        self._predicted = [0] * len(signature.classes)
-        self._calibrated = [0.0] * len(signature.classes)
+        self._predicted = np.zeros(len(signature.classes), dtype=np.int64)
+        self._calibrated = np.zeros(len(signature.classes))
+        self._answered: list[tuple[NDArray[np.float64], Prediction]] = []
+        self._rows = 0
         self._requests = dict.fromkeys(CODES, 0)
         self._durations = [0] * (len(BUCKETS) + 1)
         self._duration_sum = 0.0
@@ -121,18 +120,29 @@ class Counters:
             self._durations[bisect_left(BUCKETS, seconds)] += 1
             self._duration_sum += seconds
 
-    def predictions(self, rows: Rows, prediction: Prediction) -> None:
-        """Counts answered rows: each feature's bin, the prediction and its calibrated probability."""
-        for counter, column in zip(self._features, rows.columns, strict=True):
-            if rows.many:
-                counter.add_many(column)
-            else:
-                counter.add(column)
-        self._prediction.add(prediction.positive)
-        predicted, calibrated, calibrate = self._predicted, self._calibrated, self._calibration
-        for label, p in zip(prediction.predicted, prediction.positive, strict=True):
-            predicted[label] += 1
-            calibrated[label] += calibrate(p)
+    def predictions(self, matrix: NDArray[np.float64], prediction: Prediction) -> None:
+        """Counts answered rows: each feature's bin, the prediction and its calibrated probability.
+
+        ``matrix`` [N,F] is as :data:`Rows`; it is kept until enough has come for numpy to count at little cost a row.
+        """
+        self._answered.append((matrix, prediction))
+        self._rows += len(matrix)
+        if self._rows >= SETTLED_ROWS:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Puts what was answered into its bins."""
+        if not self._rows:
+            return
+        columns = np.concatenate([matrix for matrix, _ in self._answered]).T
+        predicted = np.concatenate([prediction.predicted for _, prediction in self._answered]).astype(np.intp)
+        positive = np.concatenate([prediction.positive for _, prediction in self._answered])
+        self._answered, self._rows = [], 0
+        for counter, column in zip(self._features, columns, strict=True):
+            counter.add(column)
+        self._prediction.add(positive)
+        self._predicted += np.bincount(predicted, minlength=self._width)
+        self._calibrated += np.bincount(predicted, self._calibration(positive), minlength=self._width)
 
     def invalid(self, by_feature: dict[int, int]) -> None:
         """Counts refused values by feature index."""
@@ -159,6 +169,7 @@ class Counters:
         ``scraper``: this is Prometheus' own scrape, not somebody's look. A series that it has not read yet is shown to
         it as 0 this once and with its count from the next scrape on.
         """
+        self._settle()
         body = "\n".join(self._lines(zero=scraper and not self._shown, hold=scraper)) + "\n"
         if scraper:
             self._shown = True
@@ -174,8 +185,8 @@ class Counters:
         for prefixes, counter in zip(keys.features, self._features, strict=True):
             yield from _rows(prefixes, counter.counts, zero=zero)
         yield from _family(names.METRIC_PREDICTION_BINS, keys.prediction, self._prediction.counts, zero=zero)
-        yield from _family(names.METRIC_PREDICTED, keys.predicted, self._predicted, zero=zero)
-        yield from _family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated, zero=zero)
+        yield from _family(names.METRIC_PREDICTED, keys.predicted, self._predicted.tolist(), zero=zero)
+        yield from _family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated.tolist(), zero=zero)
         yield from _header(names.METRIC_FEEDBACK)
         for version, table in self._feedback.items():
             yield from _rows(keys.feedback(version), table.counts, zero=zero or (hold and not table.shown))

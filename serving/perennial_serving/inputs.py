@@ -21,10 +21,10 @@ TENSOR = "features"
 MANY_ROWS = 4
 """From this number of rows numpy is faster than a loop."""
 
-_FLOAT32_MAX = 3.4028234663852886e38
-_NUMBERS = frozenset(
-    {"FP64", "FP32", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"}
-)
+FLOAT32_MAX = 3.4028234663852886e38
+PLAIN_DATATYPES = ("FP64", "FP16", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL")
+"""Those whose values are numbers as they stand; FP32's are written out in full by most callers."""
+_NUMBERS = frozenset({*PLAIN_DATATYPES, "FP32"})
 _PLAIN_NUMBERS = frozenset({int, float, type(None)})
 _SHOWN = 20
 
@@ -45,15 +45,9 @@ class _Refused(ValueError):
         self.count = count
 
 
-class Rows(msgspec.Struct):
-    """Decoded rows: ``columns`` as they are counted (numbers or category indices), ``matrix`` [N,F] for the model.
-
-    ``columns`` are lists below :data:`MANY_ROWS` rows and arrays from there on.
-    """
-
-    columns: list[Any]
-    matrix: NDArray[np.float32]
-    many: bool
+Rows = list[list[float | None]] | NDArray[np.float64]
+"""Decoded rows [N,F] in signature order: numbers as they were sent (None or NaN where missing), categories as their
+index (-1 where missing). Lists below :data:`MANY_ROWS` rows, an array from there on."""
 
 
 def _names(values: Iterable[str]) -> str:
@@ -80,7 +74,7 @@ class NumericInput:
             kind = type(value)
             if kind is float or kind is int:
                 decoded.append(value)
-                if not -_FLOAT32_MAX <= value <= _FLOAT32_MAX and value == value:  # noqa: PLR0124 - NaN passes as missing
+                if not -FLOAT32_MAX <= value <= FLOAT32_MAX and value == value:  # noqa: PLR0124 - NaN passes as missing
                     wrong.append(value)
             elif value is None:
                 decoded.append(nan)
@@ -96,7 +90,7 @@ class NumericInput:
         """The same as an array [n]."""
         if set(map(type, values)) <= _PLAIN_NUMBERS:
             decoded = np.array(values, dtype=np.float64)
-            if not (np.abs(decoded) > _FLOAT32_MAX).any():
+            if not (np.abs(decoded) > FLOAT32_MAX).any():
                 return decoded
         return np.array(self.few(values), dtype=np.float64)
 
@@ -112,11 +106,12 @@ class CategoricalInput:
         known: dict[Any, int] = {None: -1, **self._by_text}
         for category, index in self._by_text.items():
             known.update(dict.fromkeys(_numbers_like(category), index))
-        self._known = known
+        self.known = known
+        """Index by value, for the values that need no further look; -1 for a missing one."""
 
     def few(self, values: list[Any]) -> list[int]:
         """Indices, -1 where missing. Raises _Refused."""
-        known = self._known
+        known = self.known
         try:
             return [known[value] for value in values]
         except (KeyError, TypeError):
@@ -166,7 +161,7 @@ def _flat(values: list[Any]) -> list[Any]:
 
 
 class Decoder:
-    """Turns the input tensors of a request into :class:`Rows`, for one signature."""
+    """Turns the input tensors of a request into :data:`Rows`, for one signature."""
 
     def __init__(self, signature: Signature) -> None:
         self._names = [item.name for item in signature.inputs]
@@ -270,12 +265,8 @@ class Decoder:
         if problems:
             raise InputError("; ".join(problems), invalid)
         if many:
-            matrix = np.empty((rows, len(decoded)), dtype=np.float32)
-            for place, column in enumerate(decoded):
-                matrix[:, place] = column
-        else:
-            matrix = np.array(list(zip(*decoded, strict=True)), dtype=np.float32)
-        return Rows(decoded, matrix, many)
+            return np.column_stack(decoded).astype(np.float64, copy=False)
+        return list(map(list, zip(*decoded, strict=True)))
 
     def _unknown(self, name: str) -> str:
         from difflib import get_close_matches  # noqa: PLC0415 - for a mistake alone

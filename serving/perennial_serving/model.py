@@ -1,26 +1,22 @@
 """The model in memory: verified bytes become a session, a signature and a baseline that fit each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from perennial.contracts.baseline import Baseline
-from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_SIGNATURE
+from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_SIGNATURE, FILE_SKOPS
 from perennial.contracts.signature import Signature
-from perennial_serving.inputs import TENSOR, Decoder, InputError
+from perennial_serving.inputs import Decoder, InputError, Rows
 from perennial_serving.protocol import InputTensor
+from perennial_serving.scorers import ModelError, OnnxScorer, Scorer
 
-OUTPUT = "probabilities"
 _TOLERANCE = 1e-4
 """A float32 softmax may leave [0, 1] by this much."""
-
-
-class ModelError(RuntimeError):
-    """The files cannot be served together, or the model answered nonsense; the message says what."""
+_SUM_TOLERANCE = 1e-2
 
 
 class Prediction(msgspec.Struct):
@@ -30,54 +26,80 @@ class Prediction(msgspec.Struct):
     probability: list[float]
     positive: list[float]
 
+    def part(self, begin: int, end: int) -> "Prediction":
+        """The rows from ``begin`` up to ``end``."""
+        return Prediction(self.predicted[begin:end], self.probability[begin:end], self.positive[begin:end])
+
+    def only(self, rows: Sequence[int]) -> "Prediction":
+        """The ``rows`` alone."""
+        columns = (self.predicted, self.probability, self.positive)
+        return Prediction(*([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+
+    def extend(self, other: "Prediction") -> None:
+        """Puts the rows of ``other`` behind these."""
+        self.predicted += other.predicted
+        self.probability += other.probability
+        self.positive += other.positive
+
 
 class Model:
-    """One ONNX model with its signature and baseline."""
+    """One model with its signature and baseline."""
 
-    def __init__(self, session: Any, signature: Signature, baseline: Baseline) -> None:
+    def __init__(self, scorer: Scorer, signature: Signature, baseline: Baseline) -> None:
         self.signature = signature
         self.baseline = baseline
         self.decoder = Decoder(signature)
-        self._session = session
+        self.scorer = scorer
 
-    def predict(self, matrix: NDArray[np.float32]) -> Prediction:
-        """Scores ``matrix`` [N,F]. Raises :class:`ModelError` when a probability is none."""
+    def predict(self, matrix: NDArray[np.float64]) -> Prediction:
+        """Scores ``matrix`` [N,F]. Raises :class:`ModelError` when the model fails or a probability is none."""
         try:
-            probabilities: list[list[float]] = self._session.run([OUTPUT], {TENSOR: matrix})[0].tolist()
+            probabilities = self.scorer.probabilities(matrix.astype(np.float32))
         except Exception as error:
-            raise ModelError(f"onnxruntime refused the input: {error}") from error
+            raise ModelError(f"the model refused the input: {error}") from error
         signature = self.signature
         place = signature.positive
-        positive = [row[place] for row in probabilities]
-        if not all(-_TOLERANCE <= p <= 1 + _TOLERANCE for p in positive):
-            raise ModelError("the model answered something that is no probability")
+        positive: list[float] = probabilities[:, place].tolist()
+        for p in positive:
+            if not -_TOLERANCE <= p <= 1 + _TOLERANCE:
+                raise ModelError("the model answered something that is no probability")
         if len(signature.classes) == 2:
             threshold = signature.threshold
             return Prediction([place if p >= threshold else 1 - place for p in positive], positive, positive)
-        predicted = [max(range(len(row)), key=row.__getitem__) for row in probabilities]
-        return Prediction(predicted, [row[top] for row, top in zip(probabilities, predicted, strict=True)], positive)
+        predicted = probabilities.argmax(axis=1)
+        return Prediction(predicted.tolist(), probabilities[np.arange(len(predicted)), predicted].tolist(), positive)
 
     def warm_up(self) -> None:
         """One prediction on the signature's examples, so that the first caller does not pay for it.
 
         Raises :class:`ModelError` when it fails or has another shape than the classes.
         """
+        matrix = np.array(self.example(), dtype=np.float64)
+        try:
+            probabilities = self.scorer.probabilities(matrix.astype(np.float32))
+        except Exception as error:
+            raise ModelError(f"{self.scorer.file}: the warm-up prediction failed: {error}") from error
+        if probabilities.shape != (1, len(self.signature.classes)):
+            raise ModelError(
+                f"{self.scorer.file}: its probabilities have shape {list(probabilities.shape)}, the signature has"
+                f" {len(self.signature.classes)} classes"
+            )
+        if abs(probabilities.sum() - 1) > _SUM_TOLERANCE:
+            raise ModelError(
+                f"{self.scorer.file}: its probabilities {probabilities[0].tolist()} do not add up to 1; a graph"
+                " that gives logits needs a softmax or a sigmoid at its end"
+            )
+        self.predict(matrix)
+
+    def example(self) -> Rows:
+        """The signature's examples as a row. Raises :class:`ModelError` when its own inputs refuse them."""
         tensors = [
             InputTensor(item.name, [1], _datatype(item.example), [item.example]) for item in self.signature.inputs
         ]
         try:
-            rows = self.decoder.decode(tensors)
+            return self.decoder.decode(tensors)
         except InputError as error:
             raise ModelError(f"{FILE_SIGNATURE}: its own examples are refused: {error}") from None
-        try:
-            shape = self._session.run([OUTPUT], {TENSOR: rows.matrix})[0].shape
-        except Exception as error:
-            raise ModelError(f"{FILE_MODEL}: the warm-up prediction failed: {error}") from error
-        if shape != (1, len(self.signature.classes)):
-            raise ModelError(
-                f"{FILE_MODEL}: {OUTPUT} has shape {shape}, the signature has {len(self.signature.classes)} classes"
-            )
-        self.predict(rows.matrix)
 
 
 def _datatype(example: float | str | None) -> str:
@@ -86,15 +108,25 @@ def _datatype(example: float | str | None) -> str:
 
 def load(files: Mapping[str, bytes]) -> Model:
     """The model in ``files`` (verified content by file name), warmed up. Raises :class:`ModelError`."""
-    absent = [name for name in (FILE_MODEL, FILE_SIGNATURE, FILE_BASELINE) if name not in files]
+    absent = [name for name in (FILE_SIGNATURE, FILE_BASELINE) if name not in files]
+    if FILE_MODEL not in files and FILE_SKOPS not in files:
+        absent.insert(0, FILE_MODEL)
     if absent:
         raise ModelError(f"not among the artifacts: {', '.join(absent)}")
     signature = _decode(files[FILE_SIGNATURE], FILE_SIGNATURE, Signature)
     baseline = _decode(files[FILE_BASELINE], FILE_BASELINE, Baseline)
     _check(signature, baseline)
-    model = Model(_session(files[FILE_MODEL]), signature, baseline)
+    model = Model(_scorer(files), signature, baseline)
     model.warm_up()
     return model
+
+
+def _scorer(files: Mapping[str, bytes]) -> Scorer:
+    if FILE_MODEL in files:
+        return OnnxScorer(files[FILE_MODEL])
+    from perennial_serving.estimator import EstimatorScorer  # noqa: PLC0415 - scikit-learn, seldom needed, is large
+
+    return EstimatorScorer(files[FILE_SKOPS])
 
 
 def _decode(data: bytes, name: str, kind: Any) -> Any:
@@ -112,18 +144,3 @@ def _check(signature: Signature, baseline: Baseline) -> None:
     for item in signature.inputs:
         if counted.get(item.name) != item.kind:
             raise ModelError(f"{FILE_BASELINE}: has no {item.kind} feature {item.name!r}, which the signature names")
-
-
-def _session(data: bytes) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"{FILE_MODEL}: onnxruntime cannot load it: {error}") from error
-    inputs, outputs = [item.name for item in session.get_inputs()], [item.name for item in session.get_outputs()]
-    if inputs != [TENSOR] or OUTPUT not in outputs:
-        raise ModelError(f"{FILE_MODEL}: takes {inputs} and gives {outputs}, expected are [{TENSOR!r}] and {OUTPUT!r}")
-    return session

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -38,6 +38,7 @@ class Settings(Store, frozen=True, kw_only=True):
     ``deployment`` is "namespace/name". ``connection_max_age`` (s, 0 for no limit): kube-proxy balances connections, not
     requests, so a canary's weight holds for keep-alive clients only if their connections are renewed.
     ``max_waiting``: requests accepted and not yet answered, beyond which callers are told to come back.
+    ``deadline_seconds`` (0 for none): a request that could not be answered by then is not scored any more.
     """
 
     model: str
@@ -49,9 +50,18 @@ class Settings(Store, frozen=True, kw_only=True):
     drain_seconds: float = 5.0
     max_body_bytes: int = 4 * 1024 * 1024
     max_waiting: int = 128
+    deadline_seconds: float = 10.0
+    access_log: bool = False
+    tls_dir: str = ""
+    tls_client_auth: Literal["None", "Required"] = "None"
+    bearer_dir: str = ""
+    watched_dir: str = ""
+    traces_endpoint: str = ""
+    traces_sample: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     host: str = "0.0.0.0"  # noqa: S104 - a pod's address is not known beforehand
     port: int = PORT_SERVE
     metrics_port: int = PORT_METRICS
+    grpc_port: int = 0
 
 
 _Kind = TypeVar("_Kind", bound=Store)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from perennial.contracts.baseline import bin_index
-from perennial_serving.counters import MAX_OTHER_VERSIONS, MAX_SERIES, Calibration, Counters, labels
-from perennial_serving.inputs import Rows
+from perennial_serving.counters import MAX_OTHER_VERSIONS, MAX_SERIES, SETTLED_ROWS, Calibration, Counters, labels
 from perennial_serving.model import Model, Prediction
 from perennial_serving.protocol import InputTensor
 from tests.unit.serving.support import DEPLOYMENT, PATIENT, VERSION, named, samples, total
@@ -20,8 +20,9 @@ def look(counters: Counters, *, scraper: bool = False) -> str:
     return counters.render(scraper=scraper).decode()
 
 
-def rows_of(model: Model, *patients: dict[str, Any]) -> Rows:
-    return model.decoder.decode(msgspec.convert(named(*patients)["inputs"], list[InputTensor]))
+def rows_of(model: Model, *patients: dict[str, Any]) -> NDArray[np.float64]:
+    rows = model.decoder.decode(msgspec.convert(named(*patients)["inputs"], list[InputTensor]))
+    return np.array(rows, dtype=np.float64)
 
 
 def test_every_series_is_there_at_zero_from_the_start(counters: Counters, model: Model) -> None:
@@ -54,7 +55,7 @@ def test_each_family_is_described_once_and_stands_together(counters: Counters) -
 def test_each_value_counts_in_the_contracts_bin(rows: int, counters: Counters, model: Model) -> None:
     patients = [PATIENT | {"age": 20 + 2 * row, "chol": None, "cp": str(1 + row % 4)} for row in range(rows)]
     decoded = rows_of(model, *patients)
-    counters.predictions(decoded, model.predict(decoded.matrix))
+    counters.predictions(decoded, model.predict(decoded))
     text = look(counters)
     age, cp = model.baseline.features[0], next(item for item in model.baseline.features if item.name == "cp")
     for distribution, values in ((age, [p["age"] for p in patients]), (cp, [p["cp"] for p in patients])):
@@ -78,18 +79,24 @@ def test_predictions_are_counted_with_their_calibrated_probability(counters: Cou
         assert calibrated == pytest.approx(np.interp(p, x, y))
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 1, width=16), st.floats(0, 1)), min_size=1, max_size=6),
-    st.one_of(st.floats(0, 1, width=16), st.floats(0, 1)),
-)
-def test_calibration_is_linear_interpolation(points: list[tuple[float, float]], p: float) -> None:
-    points = sorted(points)
-    x, y = zip(*points, strict=True)
-    assert Calibration(points)(p) == pytest.approx(np.interp(p, x, y), abs=1e-9)
+@pytest.mark.parametrize(("p", "calibrated"), [(0.0, 0.1), (0.2, 0.1), (0.4, 0.3), (0.6, 0.5), (0.9, 0.5)])
+def test_calibration_is_linear_between_its_points(p: float, calibrated: float) -> None:
+    assert Calibration([(0.2, 0.1), (0.6, 0.5)])(np.array([p])) == pytest.approx([calibrated])
 
 
 def test_without_calibration_a_probability_stays_what_it_is() -> None:
-    assert Calibration(())(0.3) == 0.3
+    assert Calibration(())(np.array([0.3])) == [0.3]
+
+
+def test_what_is_counted_in_blocks_adds_up(counters: Counters, model: Model) -> None:
+    decoded = rows_of(model, PATIENT, PATIENT | {"age": None})
+    for _ in range(SETTLED_ROWS + 1):
+        counters.predictions(decoded, model.predict(decoded))
+    text = look(counters)
+    assert total(text, "perennial_feature_observations_total", feature="age") == 2 * (SETTLED_ROWS + 1)
+    assert total(text, "perennial_feature_observations_total", feature="age", bin="__missing__") == SETTLED_ROWS + 1
+    assert total(text, "perennial_predictions_total") == 2 * (SETTLED_ROWS + 1)
+    assert text == look(counters)
 
 
 def test_the_callers_mistakes_are_no_latency_of_ours(counters: Counters) -> None:

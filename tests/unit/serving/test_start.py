@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from perennial_serving.artifacts import ArtifactError, place, verify
 from perennial_serving.fetch import fetch, redact
-from perennial_serving.model import Model, ModelError, Prediction, load
+from perennial_serving.model import Model, Prediction, load
+from perennial_serving.scorers import ModelError
 from perennial_serving.settings import ArtifactFile, SettingsError, Store, load_settings
 from tests.unit.serving.support import FILES, FIXTURE, artifacts, environment, run
 
@@ -133,7 +135,7 @@ def test_the_environment_is_checked(tmp_path: Path) -> None:
         (files() | {"model.onnx": b"no graph"}, r"^model\.onnx: onnxruntime cannot load it"),
         (files() | {"signature.json": b"{}"}, r"^signature\.json: .*required field"),
         (changed("signature.json", inputs=[]), r"^model\.onnx: the warm-up prediction failed"),
-        (changed("signature.json", classes=["0", "1", "2"]), r"has shape \(1, 2\), the signature has 3 classes"),
+        (changed("signature.json", classes=["0", "1", "2"]), r"have shape \[1, 2\], the signature has 3 classes"),
         (changed("signature.json", classes=["0"]), r"^signature\.json: no positive class"),
         (
             changed("signature.json", inputs=[{"name": "age", "kind": "Numeric", "example": "old"}]),
@@ -148,19 +150,22 @@ def test_files_that_do_not_fit_are_refused(content: dict[str, bytes], says: str)
 
 
 class Answers:
-    """An inference session that answers ``probabilities`` to everything."""
+    """A model that answers ``probabilities`` to everything."""
+
+    file, aside, row_by_row = "model.onnx", False, False
 
     def __init__(self, probabilities: list[list[float]]) -> None:
         self._probabilities = np.array(probabilities, dtype=np.float32)
 
-    def run(self, *_: object) -> list[Any]:
-        return [self._probabilities]
+    def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert len(matrix) == len(self._probabilities)
+        return self._probabilities
 
 
 def answers(model: Model, probabilities: list[list[float]], **signature: Any) -> Prediction:
     changed_signature = msgspec.structs.replace(model.signature, **signature)
-    session = Answers(probabilities)
-    return Model(session, changed_signature, model.baseline).predict(np.zeros((len(probabilities), 13), np.float32))
+    rows = np.zeros((len(probabilities), 13))
+    return Model(Answers(probabilities), changed_signature, model.baseline).predict(rows)
 
 
 def test_the_signatures_threshold_decides(model: Model) -> None:

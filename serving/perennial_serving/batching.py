@@ -1,0 +1,219 @@
+"""Scoring requests, those that come together together: eight rows cost the runtime little more than one.
+
+Nothing ever waits for company. What arrives in one turn of the event loop is scored at the end of that turn; a model
+that is scored aside, in its thread, takes all that came while it was busy.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from math import inf
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial_serving.counters import Counters
+from perennial_serving.inputs import MANY_ROWS, Rows
+from perennial_serving.model import Model, Prediction
+from perennial_serving.scorers import ModelError
+from perennial_serving.state import State
+
+MAX_ROWS = 64
+"""Rows of a batch: bounds what the first of its requests waits for the others."""
+_TRIED = 8
+_WORTH = 0.7
+"""Together, rows must take less than this share of their time one by one."""
+_TRIAL_SECONDS = 0.02
+_logger = logging.getLogger(__name__)
+
+
+class Late(Exception):
+    """The request's deadline has passed."""
+
+
+class _Request(NamedTuple):
+    rows: Rows
+    until: float
+    answer: "asyncio.Future[Prediction]"
+
+
+class Scored(NamedTuple):
+    """``matrix`` [N,F] of the requests that could be scored, their ``prediction``, and the ``failed`` by place."""
+
+    matrix: NDArray[np.float64]
+    prediction: Prediction
+    failed: dict[int, ModelError]
+
+
+def score(model: Model, blocks: Sequence[Rows]) -> Scored:
+    """Scores all ``blocks`` at once, and one by one when that fails: one request's fault is no other's."""
+    matrix = _matrix(blocks)
+    try:
+        return Scored(matrix, model.predict(matrix), {})
+    except ModelError as error:
+        if len(blocks) == 1:
+            return Scored(matrix[:0], Prediction([], [], []), {0: error})
+    good, together, failed = [matrix[:0]], Prediction([], [], []), {}
+    for place, block in enumerate(blocks):
+        alone = score(model, [block])
+        if alone.failed:
+            failed[place] = alone.failed[0]
+        good.append(alone.matrix)
+        together.extend(alone.prediction)
+    return Scored(np.concatenate(good), together, failed)
+
+
+def _matrix(blocks: Sequence[Rows]) -> NDArray[np.float64]:
+    if len(blocks) == 1:
+        return np.asarray(blocks[0], dtype=np.float64)
+    if any(isinstance(block, np.ndarray) for block in blocks):
+        return np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks])
+    return np.array([row for block in blocks for row in block], dtype=np.float64)
+
+
+def pays(model: Model, example: Rows) -> bool:
+    """Whether ``model`` scores rows faster together, by trial with one row, ``example``."""
+
+    def best(rows: int) -> float:
+        """The least of a few times (s)."""
+        matrix = np.repeat(np.array(example, dtype=np.float64), rows, 0)
+        times, ends = [inf], perf_counter() + _TRIAL_SECONDS
+        while len(times) < 20 and (len(times) < 3 or perf_counter() < ends):
+            began = perf_counter()
+            model.predict(matrix)
+            times.append(perf_counter() - began)
+        return min(times)
+
+    one, more = best(1), best(_TRIED)
+    worth = more < _WORTH * _TRIED * one
+    how = "together" if worth else "one by one"
+    message = "1 row takes %.0f µs, %d take %.0f: what comes together is scored %s"
+    _logger.info(message, one * 1e6, _TRIED, more * 1e6, how)
+    return worth
+
+
+def batcher(model: Model, counters: Counters, state: State) -> "Batcher":
+    """The batcher that suits ``model``."""
+    if model.scorer.aside:
+        aside = ThreadPoolExecutor(1, "model")
+        return Batcher(model, counters, state, together=True, aside=aside)
+    return Batcher(model, counters, state, together=not model.scorer.row_by_row and pays(model, model.example()))
+
+
+class Batcher:
+    """Scores what was asked, and counts it."""
+
+    def __init__(
+        self, model: Model, counters: Counters, state: State, *, together: bool, aside: Executor | None = None
+    ) -> None:
+        """``together``: batches pay. ``aside``: a single thread for a model too slow for the event loop's."""
+        self._model, self._counters, self._state = model, counters, state
+        self._together, self._aside = together, aside
+        self._requests: list[_Request] = []
+        self._busy = False
+
+    async def predict(self, rows: Rows, until: float) -> Prediction:
+        """The prediction for ``rows``, counted. ``until`` (s, ``perf_counter``): the deadline.
+
+        Raises :class:`Late` and ModelError.
+        """
+        if self._aside is None and (not self._together or self._state.waiting() < 2 or len(rows) >= MANY_ROWS):
+            return self._alone(rows, until)
+        loop = asyncio.get_running_loop()
+        request = _Request(rows, until, loop.create_future())
+        self._requests.append(request)
+        if self._aside is not None:
+            return await self._apart(loop, self._aside, request)
+        if len(self._requests) == 1:
+            loop.call_soon(self._flush)
+        return await request.answer
+
+    def _alone(self, rows: Rows, until: float) -> Prediction:
+        if perf_counter() > until:
+            raise Late
+        matrix = np.asarray(rows, dtype=np.float64)
+        prediction = self._model.predict(matrix)
+        if perf_counter() > until:
+            raise Late
+        self._counters.predictions(matrix, prediction)
+        return prediction
+
+    def _flush(self) -> None:
+        requests, self._requests = self._requests, []
+        step = MAX_ROWS // MANY_ROWS
+        for start in range(0, len(requests), step):
+            batch = _in_time(requests[start : start + step])
+            if batch:
+                self._deliver(batch, score(self._model, [request.rows for request in batch]))
+
+    async def _apart(self, loop: asyncio.AbstractEventLoop, aside: Executor, request: _Request) -> Prediction:
+        self._next(loop, aside)
+        try:
+            async with asyncio.timeout(None if request.until == inf else request.until - perf_counter()):
+                return await request.answer
+        except TimeoutError:
+            raise Late from None
+
+    def _next(self, loop: asyncio.AbstractEventLoop, aside: Executor) -> None:
+        """Gives the thread what has come, if it is free."""
+        if self._busy:
+            return
+        batch = self._take()
+        if not batch:
+            return
+
+        def finished(scored: "asyncio.Future[Scored]") -> None:
+            self._busy = False
+            self._deliver(batch, scored.result())
+            self._next(loop, aside)
+
+        self._busy = True
+        blocks = [request.rows for request in batch]
+        loop.run_in_executor(aside, score, self._model, blocks).add_done_callback(finished)
+
+    def _take(self) -> list[_Request]:
+        """The requests that came first, one at least and :data:`MAX_ROWS` rows at most beyond it."""
+        self._requests = _in_time(self._requests)
+        size, count = 0, 0
+        while count < len(self._requests) and (not count or size + len(self._requests[count].rows) <= MAX_ROWS):
+            size += len(self._requests[count].rows)
+            count += 1
+        taken, self._requests = self._requests[:count], self._requests[count:]
+        return taken
+
+    def _deliver(self, requests: Sequence[_Request], scored: Scored) -> None:
+        now, end, late = perf_counter(), 0, list[int]()
+        for place, request in enumerate(requests):
+            if place in scored.failed:
+                _fail(request, scored.failed[place])
+                continue
+            begin, end = end, end + len(request.rows)
+            if now > request.until or request.answer.done():
+                _fail(request, Late())
+                late.extend(range(begin, end))
+            else:
+                request.answer.set_result(scored.prediction.part(begin, end))
+        matrix, prediction = scored.matrix, scored.prediction
+        if late:
+            kept = sorted({*range(end)}.difference(late))
+            matrix, prediction = matrix[kept], prediction.only(kept)
+        self._counters.predictions(matrix, prediction)
+
+
+def _in_time(requests: Sequence[_Request]) -> list[_Request]:
+    """Those whose deadline has not passed and whose caller still waits; the others are told."""
+    now = perf_counter()
+    kept = [request for request in requests if now <= request.until and not request.answer.done()]
+    if len(kept) < len(requests):
+        for request in requests:
+            if now > request.until:
+                _fail(request, Late())
+    return kept
+
+
+def _fail(request: _Request, error: Exception) -> None:
+    if not request.answer.done():
+        request.answer.set_exception(error)
