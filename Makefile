@@ -20,9 +20,11 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
-test-unit: env-operator env-components env-serving ## Pure decisions, components and predictor
+test-unit: env-operator env-components env-serving env-clients ## Pure decisions, components and predictor
 	@$(PY)/pytest -n $(JOBS) -q tests/unit --ignore tests/unit/components --ignore tests/unit/serving
 	.venvs/serving/bin/pytest -q tests/unit/serving
+	@# Each in a process of its own: their clients define the same messages.
+	for file in tests/clients/test_*.py; do .venvs/clients/bin/pytest -q "$$file"; done
 	.venvs/components/bin/pytest -n $(JOBS) -q tests/unit/components
 
 test-api: env-operator programs ## Controllers against a real API server, no kubelet
@@ -53,20 +55,22 @@ cluster-down: ## Ends the cluster and leaves nothing behind
 images: system-packages ## Builds the operator, components and serving images and loads them
 	@hack/images
 
-.PHONY: env-operator env-components env-serving
-env-operator env-components env-serving: env-%: system-packages
+.PHONY: env-operator env-components env-serving env-clients
+env-operator env-components env-serving env-clients: env-%: system-packages
 	@hack/venv $*
 
 .PHONY: crds generated lint format lock clean
-crds: env-operator env-components ## Writes the generated files: CRDs, their reference, the compiled pipeline
+crds: env-operator env-components ## Writes the generated files: CRDs, their reference, the compiled pipeline, gRPC's messages
 	@$(PY)/python -m perennial.api.crdgen
 	$(PY)/python -m perennial.api.reference
 	.venvs/components/bin/python -m perennial_components.pipelines.compile
+	hack/stubs
 
 generated: env-operator env-components ## Fails where a generated file is not current
 	@$(PY)/python -m perennial.api.crdgen --check
 	$(PY)/python -m perennial.api.reference --check
 	.venvs/components/bin/python -m perennial_components.pipelines.compile --check
+	hack/stubs --check
 
 lint: env-operator env-components env-serving ## ruff, mypy --strict, import-linter
 	@$(PY)/ruff check
