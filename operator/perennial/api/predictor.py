@@ -57,9 +57,12 @@ class Toleration(Model):
 
 
 class PodOverlay(Model):
-    """A strategic merge patch of the pods' template, for what has no field here."""
+    """A strategic merge patch of the pods' template, for what has no field here. It may not loosen their security."""
 
-    config_map: Name = Field(description="ConfigMap in the same namespace.")
+    config_map: Name = Field(
+        description="ConfigMap in the same namespace; with the label perennial.dev/deployment, whose value is this "
+        "object's name, a change is seen at once, otherwise within minutes."
+    )
     key: str = Field(
         default="pod.yaml", max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Its entry with the patch (YAML)."
     )

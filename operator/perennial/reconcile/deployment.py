@@ -14,8 +14,9 @@ from perennial.domain.rollout import decide
 from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
 from perennial.domain.rollout_state import Asked, Child, Pod, Snapshot
 from perennial.reconcile.controller import Context
-from perennial.reconcile.measure import measure
+from perennial.reconcile.measure import analysis_problem, measure
 from perennial.reconcile.moves import steps
+from perennial.reconcile.overlay import Overlays
 from perennial.reconcile.route import route_of
 from perennial.render.predictor import ANNOTATION_RENDERED
 
@@ -27,18 +28,27 @@ class DeploymentController:
 
     kind = ModelDeployment
 
+    def __init__(self) -> None:
+        self._overlays = Overlays()
+
     async def gather(self, context: Context, raw: Json, now: datetime) -> Snapshot:
-        """The model's versions, the monitors' actions, the children, and a measurement where one is due."""
+        """What there is: versions, actions, children, the Gateway's word; and a measurement where one is due."""
         owner = ModelDeployment.parse(raw)
         namespace, name = owner.metadata.namespace, owner.metadata.name
         mine = f"{LABEL_DEPLOYMENT}={name}"
-        versions, monitors, deployments, pods, route, measured = await asyncio.gather(
-            context.api.list(API_VERSION, ModelVersion.KIND, namespace),
-            context.api.list(API_VERSION, DriftMonitor.KIND, namespace),
-            context.api.list("apps/v1", "Deployment", namespace, labels=mine),
-            context.api.list("v1", "Pod", namespace, labels=mine),
-            route_of(context.api, owner),
-            measure(context.prometheus, owner, now),
+        (versions, monitors, deployments, pods), (route, overlay, measured, problem) = await asyncio.gather(
+            asyncio.gather(
+                context.api.list(API_VERSION, ModelVersion.KIND, namespace),
+                context.api.list(API_VERSION, DriftMonitor.KIND, namespace),
+                context.api.list("apps/v1", "Deployment", namespace, labels=mine),
+                context.api.list("v1", "Pod", namespace, labels=mine),
+            ),
+            asyncio.gather(
+                route_of(context.api, owner),
+                self._overlays.of(context.api, owner, context.settings.serving_image),
+                measure(context.prometheus, owner, now),
+                analysis_problem(context.prometheus, owner),
+            ),
         )
         return Snapshot(
             deployment=owner,
@@ -52,7 +62,9 @@ class DeploymentController:
             children=tuple(_child(each) for each in deployments if not _leaving(each)),
             pods=tuple(_pod(each) for each in pods if not _leaving(each)),
             measured=measured,
+            analysis_problem=problem,
             route=route,
+            overlay=overlay,
         )
 
     def decide(self, snapshot: Snapshot, now: datetime) -> Plan:

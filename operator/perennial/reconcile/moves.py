@@ -107,7 +107,7 @@ def _run(snapshot: Snapshot, run: Run) -> list[Step]:
     if version is None:
         return []
     child, scaled = snapshot.child(run.revision), run.replicas is None
-    wanted = predictor.deployment(owner, run.revision, version.spec.record, _replicas(owner, run, child))
+    wanted = predictor.deployment(owner, run.revision, version.spec.record.artifacts, _replicas(owner, run, child))
     if child is None:
         return [CreateKey(predictor.key_secret(owner), predictor.KEY_ENTRY), Apply(wanted, scaled)]
     if child.rendered and child.rendered != wanted["metadata"]["annotations"][predictor.ANNOTATION_RENDERED]:

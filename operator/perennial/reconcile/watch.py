@@ -2,7 +2,8 @@
 
 Our four kinds refer to each other by name: each object *listens* to topics and *tells* topics, both read from its JSON.
 A change wakes the object itself and whoever listens to what it told before or tells now. Children (Jobs, Pods,
-Deployments, Services) wake the owner that their label names.
+Deployments, Services, HTTPRoutes) wake the owner that their label names, and so does a ConfigMap with a pod overlay that
+a person labels like that.
 """
 
 import asyncio
@@ -22,7 +23,10 @@ CHILDREN = (
     ("v1", "Pod", LABEL_TRAINING),
     ("v1", "Pod", LABEL_DEPLOYMENT),
     ("v1", "Service", LABEL_DEPLOYMENT),
+    ("v1", "ConfigMap", LABEL_DEPLOYMENT),
     ("apps/v1", "Deployment", LABEL_DEPLOYMENT),
+    # Where the Gateway API is not installed, the watch asks again every half minute whether it is.
+    ("gateway.networking.k8s.io/v1", "HTTPRoute", LABEL_DEPLOYMENT),
 )
 OWNERS = {LABEL_TRAINING: "ModelTraining", LABEL_DEPLOYMENT: "ModelDeployment"}
 TOGETHER = 0.1

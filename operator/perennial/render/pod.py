@@ -5,6 +5,7 @@ operator version to the next.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -12,7 +13,7 @@ from kubernetes.utils.quantity import parse_quantity
 from perennial.api.common import seconds
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.api.predictor import Predictor, Requests, TopologySpread
-from perennial.api.version import Record
+from perennial.api.version import ArtifactRecord
 from perennial.contracts.names import (
     FILE_BASELINE,
     FILE_MODEL,
@@ -39,14 +40,16 @@ _GRACE_SECONDS = 30
 _SECRET_MODE = 0o440
 
 Json = dict[str, Any]
+Artifacts = Mapping[str, ArtifactRecord]
+"""A version's files by name."""
 
 
-def configuration(revision: Revision) -> Predictor:
+def predictor_of(revision: Revision) -> Predictor:
     """The configuration that ``revision`` recorded; fields that came later have their defaults."""
     return Predictor.model_validate({**revision.predictor, "replicas": 1})
 
 
-def template(owner: ModelDeployment, revision: Revision, record: Record) -> Json:
+def template(owner: ModelDeployment, revision: Revision, artifacts: Artifacts) -> Json:
     """The pod template of ``revision``, without its overlay."""
     own = {LABEL_VERSION: revision.version, LABEL_REVISION: revision.revision}
     return {
@@ -58,12 +61,12 @@ def template(owner: ModelDeployment, revision: Revision, record: Record) -> Json
                 "prometheus.io/path": "/metrics",
             },
         },
-        "spec": _pod(owner, revision, record),
+        "spec": _pod(owner, revision, artifacts),
     }  # fmt: skip
 
 
-def _pod(owner: ModelDeployment, revision: Revision, record: Record) -> Json:
-    predictor = configuration(revision)
+def _pod(owner: ModelDeployment, revision: Revision, artifacts: Artifacts) -> Json:
+    predictor = predictor_of(revision)
     common = {
         "image": revision.image,
         "imagePullPolicy": "IfNotPresent",
@@ -83,8 +86,8 @@ def _pod(owner: ModelDeployment, revision: Revision, record: Record) -> Json:
             "runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [{**common, **_fetch(record)}],
-        "containers": [{**common, **_predictor(owner, revision, record, predictor)}],
+        "initContainers": [{**common, **_fetch(artifacts)}],
+        "containers": [{**common, **_predictor(owner, revision, artifacts, predictor)}],
         "volumes": [
             {"name": "model", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
@@ -136,25 +139,25 @@ def _variables(values: dict[str, str]) -> list[Json]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _artifacts(record: Record) -> list[Json]:
+def _served(artifacts: Artifacts) -> list[Json]:
     """The files that are served, by name and digest."""
-    files = [(name, record.artifacts[name]) for name in SERVED_FILES if name in record.artifacts]
+    files = [(name, artifacts[name]) for name in SERVED_FILES if name in artifacts]
     served = [{"uri": each.uri, "sha256": each.sha256, "file": name} for name, each in files]
     return _variables({"PERENNIAL_ARTIFACTS": json.dumps(served), "PERENNIAL_MODEL_DIR": _MODEL_DIR})
 
 
-def _fetch(record: Record) -> Json:
+def _fetch(artifacts: Artifacts) -> Json:
     """The init container: it alone has the store's credentials."""
     return {
         "name": FETCH,
         "command": ["python", "-m", "perennial_serving.fetch"],
-        "env": _artifacts(record),
+        "env": _served(artifacts),
         "envFrom": [{"secretRef": {"name": STORE_READ_SECRET}}],
         "volumeMounts": [{"name": "model", "mountPath": _MODEL_DIR}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
 
 
-def _predictor(owner: ModelDeployment, revision: Revision, record: Record, predictor: Predictor) -> Json:
+def _predictor(owner: ModelDeployment, revision: Revision, artifacts: Artifacts, predictor: Predictor) -> Json:
     named = {
         "PERENNIAL_MODEL": owner.spec.model,
         "PERENNIAL_VERSION": revision.version,
@@ -167,7 +170,7 @@ def _predictor(owner: ModelDeployment, revision: Revision, record: Record, predi
     return {
         "name": PREDICTOR,
         "command": ["python", "-m", "perennial_serving"],
-        "env": [*_artifacts(record), *_variables({**named, **_options(predictor)})],
+        "env": [*_served(artifacts), *_variables({**named, **_options(predictor)})],
         "ports": [
             {"name": "http", "containerPort": PORT_SERVE},
             {"name": "metrics", "containerPort": PORT_METRICS},

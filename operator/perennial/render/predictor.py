@@ -5,7 +5,6 @@ from typing import Any
 
 from perennial.api.common import seconds
 from perennial.api.deployment import ModelDeployment, Revision
-from perennial.api.version import Record
 from perennial.contracts.names import GROUP, LABEL_REVISION, LABEL_VERSION
 from perennial.domain.plan import short_hash
 from perennial.render import overlay, pod
@@ -27,13 +26,13 @@ def key_secret(owner: ModelDeployment) -> Json:
     }  # fmt: skip
 
 
-def deployment(owner: ModelDeployment, revision: Revision, record: Record, replicas: int) -> Json:
+def deployment(owner: ModelDeployment, revision: Revision, artifacts: pod.Artifacts, replicas: int) -> Json:
     """The Deployment of ``revision`` with its annotation ``ANNOTATION_RENDERED``.
 
     Raises :class:`overlay.OverlayError` for a pod overlay that is no patch of a pod template.
     """
     own = {LABEL_VERSION: revision.version, LABEL_REVISION: revision.revision}
-    template = pod.template(owner, revision, record)
+    template = pod.template(owner, revision, artifacts)
     if revision.overlay:
         template = overlay.merge(template, json.loads(revision.overlay))
     meta = metadata(owner, child_name(owner, revision), **own)

@@ -7,7 +7,7 @@ from perennial.api.deployment import ModelDeployment, Revision
 from perennial.contracts.names import MIRROR_FILE, PORT_GRPC
 from perennial.domain.rollout_state import Weigh
 from perennial.render.children import metadata, preview_name, selector, settings_name
-from perennial.render.pod import configuration
+from perennial.render.pod import predictor_of
 
 HTTP_ROUTE = ("gateway.networking.k8s.io/v1", "HTTPRoute")
 PORT = 80
@@ -39,7 +39,7 @@ def _service(owner: ModelDeployment, name: str, shown: Revision | None, revision
 
 
 def _ports(owner: ModelDeployment, shown: Revision | None) -> list[Json]:
-    predictor = configuration(shown) if shown else owner.spec.predictor
+    predictor = predictor_of(shown) if shown else owner.spec.predictor
     if predictor.tls:
         ports = [{"name": "https", "port": PORT_TLS, "targetPort": "http", "protocol": "TCP", "appProtocol": "https"}]
     else:
