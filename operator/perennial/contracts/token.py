@@ -6,12 +6,17 @@ Layout: ``key id (8 hex) . payload (base64url) . HMAC-SHA256 (base64url, first 1
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 _SEPARATOR = "\x1f"
 _SIGNATURE_BYTES = 16
+_BLOCK_BYTES = 64
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class TokenError(ValueError):
@@ -22,8 +27,7 @@ class TokenError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a token says: ``deployment`` is "namespace/name", ``predicted`` the label, ``expires`` in Unix s."""
 
     deployment: str
@@ -40,21 +44,33 @@ def key_id(key: bytes) -> str:
 
 
 @lru_cache(maxsize=8)
-def _keyed(key: bytes) -> hmac.HMAC:
-    return hmac.new(key, digestmod="sha256")
+def _pads(key: bytes) -> tuple[Any, Any]:
+    """SHA-256 over the key's inner and outer padding (RFC 2104), begun once: predictors sign every row."""
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+    return inner, outer
 
 
 def _mac(key: bytes, payload: bytes) -> bytes:
-    mac = _keyed(key).copy()  # a third of the cost of a new one: predictors sign every row
-    mac.update(payload)
-    return mac.digest()[:_SIGNATURE_BYTES]
+    """HMAC-SHA256, its first 16 bytes; a copy of two hashes costs half of a copied ``hmac.HMAC``."""
+    inner, outer = _pads(key)
+    inside, mac = inner.copy(), outer.copy()
+    inside.update(payload)
+    mac.update(inside.digest())
+    digest: bytes = mac.digest()
+    return digest[:_SIGNATURE_BYTES]
 
 
 def sign(key: bytes, claim: Claim) -> str:
     """The token for ``claim`` under ``key`` (any length; 32 random bytes are usual)."""
     parts = (claim.deployment, claim.version, claim.predicted, str(claim.expires), claim.row)
     payload = _SEPARATOR.join(parts).encode()
-    return f"{key_id(key)}.{urlsafe_b64encode(payload).decode()}.{urlsafe_b64encode(_mac(key, payload)).decode()}"
+    return f"{key_id(key)}.{_text(payload)}.{_text(_mac(key, payload))}"
+
+
+def _text(data: bytes) -> str:
+    """``data`` in base64 for URLs."""
+    return b2a_base64(data, newline=False).translate(_URLSAFE).decode()
 
 
 def verify(keys: dict[str, bytes], token: str, now: float, deployment: str) -> Claim:

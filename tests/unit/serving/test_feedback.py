@@ -1,10 +1,12 @@
 """Tokens out, labels in."""
 
+import hmac
 import os
-from dataclasses import replace
+from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from perennial.contracts.signature import Signature
@@ -34,6 +36,15 @@ class Clock:
         return self.now
 
 
+@pytest.mark.parametrize("length", [0, 1, 32, 64, 65, 200])
+def test_a_token_is_signed_by_hmac_sha256(length: int) -> None:
+    key = b"k" * length
+    token = sign(key, Claim(DEPLOYMENT, VERSION, "1", int(NOW), "row"))
+    _, payload, mac = token.split(".")
+    expected = hmac.digest(key, urlsafe_b64decode(payload), "sha256")
+    assert urlsafe_b64decode(mac) == expected[:16]
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
@@ -48,7 +59,7 @@ def feedback(keys: Path, counters: Counters, clock: Clock) -> Feedback:
 
 
 def token(key: bytes = KEY, **more: Any) -> str:
-    return sign(key, replace(Claim(DEPLOYMENT, VERSION, "1", int(NOW) + 60, "r1"), **more))
+    return sign(key, msgspec.structs.replace(Claim(DEPLOYMENT, VERSION, "1", int(NOW) + 60, "r1"), **more))
 
 
 def reason(feedback: Feedback, text: str, actual: Any = "1") -> str:
