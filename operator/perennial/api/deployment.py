@@ -92,13 +92,14 @@ class RolloutStatus(Status):
 
     target: Revision
     strategy: Literal["Canary", "BlueGreen", "Shadow", "Recreate"] = Field(
-        default="Canary", description="The strategy that it began with, and keeps."
+        default="Canary", description="The strategy that it follows; another one in the spec starts it over."
     )
     started_at: Time = Field(description="When it began.")
     step: int = Field(default=-1, description="Index of the step; -1 until the new version is ready.")
     step_since: Time = Field(description="When the step began.")
     waiting_since: Time | None = Field(default=None, description="Since when pods of the new version are awaited.")
     promote: bool = Field(default=False, description="A person asked for the promotion: the other steps are skipped.")
+    past: int = Field(default=-1, description="Index of the step that a person let it leave before its end.")
     paused: bool = Field(default=False, description="A person paused it.")
     last_analysis: Time | None = Field(default=None, description="When it was last measured.")
     passed: int = Field(default=0, description="Measurements that passed.")

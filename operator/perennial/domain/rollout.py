@@ -1,18 +1,30 @@
 """The decision about a ModelDeployment: a chain of small steps over one draft, then the moves that make it true.
 
 Moves come in an order that may be cut short anywhere: marks first (a version that is quarantined can no longer be
-chosen), then the Service (one write moves the traffic), then pods that are wanted, and last the end of those that are
-not. Whatever was not done is asked for again, for every move follows from the status and what is there.
+chosen), then the traffic (one write of a Service moves it), then pods that are wanted, and last the end of those that
+are not. Whatever was not done is asked for again, for every move follows from the status and what is there.
 """
 
 import re
 from datetime import datetime
 
-from perennial.domain.rollout_canary import roll_out
-from perennial.domain.rollout_rollback import handle_actions, handle_request, roll_back
-from perennial.domain.rollout_state import Decision, Draft, Finding, Move, Remove, Route, Run, Snapshot
+from perennial.domain.rollout_progress import roll_out
+from perennial.domain.rollout_request import handle_request
+from perennial.domain.rollout_rollback import handle_actions, roll_back
+from perennial.domain.rollout_state import (
+    Autoscale,
+    Decision,
+    Draft,
+    Finding,
+    Move,
+    Protect,
+    Remove,
+    Run,
+    Snapshot,
+)
 from perennial.domain.rollout_status import status_of
 from perennial.domain.rollout_target import choose
+from perennial.domain.rollout_traffic import traffic_moves
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,52}[a-z0-9])?")
 """Names for which a Service and a Secret can be made."""
@@ -55,12 +67,17 @@ def _end_standby(draft: Draft) -> None:
 
 
 def _moves(draft: Draft) -> list[Move]:
-    moves: list[Move] = list(draft.marks)
-    route = _route(draft)
-    if route:
-        moves.append(route)
+    scaled = draft.stable if draft.spec.predictor.autoscaling and not draft.stopped else None
     runs = _runs(draft)
-    return [*moves, *runs, *_removals(draft, {run.revision.revision for run in runs})]
+    kept = {run.revision.revision for run in runs}
+    return [
+        *draft.marks,
+        *traffic_moves(draft),
+        Autoscale(scaled),
+        Protect(draft.stable),
+        *runs,
+        *_removals(draft, kept),
+    ]
 
 
 def _removals(draft: Draft, wanted: set[str]) -> list[Remove]:
@@ -73,24 +90,26 @@ def _removals(draft: Draft, wanted: set[str]) -> list[Remove]:
     ]
 
 
-def _route(draft: Draft) -> Route | None:
-    if draft.stable:
-        return Route(None if draft.wide and draft.rollout else draft.stable.revision)
-    return Route(draft.rollout.target.revision) if draft.rollout else None
-
-
 def _runs(draft: Draft) -> list[Run]:
     """What runs; a standby of the stable's size could take over at any time."""
     runs = []
     if draft.stable:
-        runs.append(Run(draft.stable, draft.replicas))
-    if draft.restoring:
-        runs.append(Run(draft.restoring, draft.replicas))
-    if draft.rollout:
-        runs.append(Run(draft.rollout.target, draft.canary_replicas or draft.replicas))
+        runs.append(Run(draft.stable, _stable_replicas(draft)))
+    if draft.restoring and draft.restored_replicas:
+        runs.append(Run(draft.restoring, draft.restored_replicas))
+    if draft.rollout and draft.canary_replicas:
+        runs.append(Run(draft.rollout.target, draft.canary_replicas))
     if draft.standby and all(draft.standby.revision.revision != run.revision.revision for run in runs):
         runs.append(Run(draft.standby.revision, draft.replicas))
     return runs
+
+
+def _stable_replicas(draft: Draft) -> int | None:
+    """An autoscaler sees to the number, once there is one: it leaves a Deployment of 0 pods alone."""
+    if draft.stopped:
+        return 0
+    child = draft.snapshot.child(draft.stable)
+    return None if draft.spec.predictor.autoscaling and child and child.replicas else draft.replicas
 
 
 def _requeue(draft: Draft, now: datetime) -> float | None:

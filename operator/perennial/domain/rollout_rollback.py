@@ -1,96 +1,64 @@
-"""What people and monitors ask for, and the way back to the last good version.
+"""The way back to the last good revision, for monitors and people.
 
-A rollback is one mark: the bad version is quarantined. That the stable version is quarantined is what moves traffic, so
-it does not matter who marked it, nor where the process ended in between.
+A rollback is one mark: the bad version is quarantined, or, where the version served well before, its configuration is
+held. That what serves is marked is what moves the traffic, so it does not matter who marked it, nor where the process
+ended in between.
 """
 
-from perennial.api.deployment import Revision
-from perennial.contracts.names import ANNOTATION_REQUEST
-from perennial.domain.rollout_canary import fail
-from perennial.domain.rollout_quarantine import ROLLED_BACK, ROLLOUT_FAILED, Quarantined
-from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, Asked, Draft, Finding
+from datetime import timedelta
 
-_ID_LIMIT = 128
-_HOW = "<verb>/<version>/<id> with one of release, rollback, abort, promote"
+from perennial.api.deployment import Revision
+from perennial.domain.rollout_quarantine import ROLLED_BACK, Quarantined
+from perennial.domain.rollout_recreate import gone
+from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, Asked, Draft, Finding
+from perennial.domain.rollout_target import configuration_of, is_held
 
 
 def last_good(draft: Draft) -> Revision | None:
-    """The last fully promoted revision of another version that still exists and is not quarantined."""
-    return next(
-        (
-            each
-            for each in draft.history
-            if draft.stable
-            and each.version != draft.stable.version
-            and each.version not in draft.quarantined
-            and draft.snapshot.version(each.version)
-        ),
-        None,
-    )
+    """The last fully promoted revision of another version that may serve here."""
+    version = draft.stable.version if draft.stable else ""
+    return next((each for each in _before(draft) if each.version != version and _recent(draft, each)), None)
 
 
-# --- requests of people -------------------------------------------------------------------------------------------
+def configuration_before(draft: Draft) -> Revision | None:
+    """The revision before the stable one, where it is the same version with another configuration."""
+    found = next((each for each in _before(draft) if _recent(draft, each)), None)
+    if draft.stable is None or found is None or found.version != draft.stable.version:
+        return None
+    return found if configuration_of(found) != configuration_of(draft.stable) else None
 
 
-def handle_request(draft: Draft) -> None:
-    """Does once what the request annotation asks, or refuses it with an Event."""
-    value = draft.snapshot.deployment.metadata.annotations.get(ANNOTATION_REQUEST, "")
-    verb, _, rest = value.partition("/")
-    version, _, identity = rest.partition("/")
-    identity = (identity or value)[:_ID_LIMIT]
-    if not value or identity == draft.handled_request:
-        return
-    verbs = {"release": _release, "rollback": _rollback, "abort": _abort, "promote": _promote}
-    if verb not in verbs or not version or identity == value[:_ID_LIMIT]:
-        refusal: str | None = f"it reads {value[:200]!r}; write {_HOW}"
-    else:
-        refusal = verbs[verb](draft, version)
-    draft.handled_request = identity
-    if refusal:
-        draft.event("Warning", "RequestRefused", f"request {identity} was refused: {refusal}")
+def _before(draft: Draft) -> list[Revision]:
+    """What served here fully before, newest first, and is not known to be bad."""
+    found = []
+    for each in draft.history:
+        version = draft.snapshot.version(each.version)
+        known_bad = each.version in draft.quarantined or is_held(draft, each)
+        current = draft.stable is not None and each.revision == draft.stable.revision
+        if version and version.spec.approval != "Rejected" and not current and not known_bad:
+            found.append(each)
+    return found
 
 
-def _release(draft: Draft, version: str) -> str | None:
-    configuration_held = draft.held is not None and draft.held.configuration and draft.held.version == version
-    if version not in draft.quarantined and not configuration_held:
-        return f"{version} is not quarantined here"
-    if version in draft.quarantined:
-        draft.release(version)
-    if configuration_held:
-        draft.held = None
-    draft.event("Normal", "Released", f"{version} was released from quarantine")
-    return None
+def _recent(draft: Draft, revision: Revision) -> bool:
+    days = draft.spec.rollback.max_age_days
+    return days is None or revision.since is None or draft.now - revision.since <= timedelta(days=days)
 
 
-def _rollback(draft: Draft, version: str) -> str | None:
-    refusal = _objection(draft, version)
-    if refusal is None:
-        draft.quarantine(version, Quarantined("rolled back by request", draft.now, ROLLED_BACK))
-    return refusal
+def _nothing_left(draft: Draft) -> str:
+    others = [each for each in _before(draft) if draft.stable and each.version != draft.stable.version]
+    within = f" within the last {draft.spec.rollback.max_age_days} days" if others else ""
+    older = f" ({others[0].version} is older: spec.rollback.maxAgeDays)" if others else ""
+    return f"no earlier version was promoted here{within} that could replace it{older}"
 
 
-def _abort(draft: Draft, version: str) -> str | None:
-    if draft.rollout is None or draft.rollout.target.version != version or draft.stable is None:
-        return f"no rollout of {version} is under way"
-    fail(draft, ROLLOUT_FAILED, "aborted by request")
-    return None
-
-
-def _promote(draft: Draft, version: str) -> str | None:
-    if draft.rollout is None or draft.rollout.target.version != version:
-        return f"no rollout of {version} is under way"
-    draft.rollout = draft.rollout.model_copy(update={"promote": True})
-    draft.event("Normal", "PromotionRequested", f"{version} takes over as soon as it is ready: its steps are skipped")
-    return None
-
-
-def _objection(draft: Draft, version: str) -> str | None:
+def objection(draft: Draft, version: str) -> str | None:
     """Why ``version`` cannot be rolled back."""
     if draft.stable is None or draft.stable.version != version:
         serving = draft.stable.version if draft.stable else "no version"
         return f"{serving} serves, not {version}"
     if last_good(draft) is None:
-        return f"no earlier version was promoted here that could replace {version}"
+        return f"{version} serves, and {_nothing_left(draft)}"
     return None
 
 
@@ -103,9 +71,9 @@ def handle_actions(draft: Draft) -> None:
         action = asked.action
         if action.kind != "Rollback" or action.id in draft.handled_actions:
             continue
-        objection = _stale(draft, asked) or _objection(draft, action.version)
-        if objection:
-            draft.event("Warning", "RollbackRefused", f"DriftMonitor {asked.monitor} asked for a rollback: {objection}")
+        refusal = _stale(draft, asked) or objection(draft, action.version)
+        if refusal:
+            draft.event("Warning", "RollbackRefused", f"DriftMonitor {asked.monitor} asked for a rollback: {refusal}")
         elif action.version not in draft.quarantined:
             reason = f"DriftMonitor {asked.monitor}: {action.reason or 'performance loss'}"[:REASON_LIMIT]
             draft.quarantine(action.version, Quarantined(reason, draft.now, ROLLED_BACK, action.id))
@@ -131,7 +99,7 @@ def impossible(draft: Draft) -> Finding | None:
             )
             return Finding(
                 "RollbackImpossible",
-                text + "no earlier version was promoted here; approve another version, or retrain",
+                f"{text}{_nothing_left(draft)}; approve another version, or retrain",
             )
     return None
 
@@ -140,35 +108,52 @@ def impossible(draft: Draft) -> Finding | None:
 
 
 def roll_back(draft: Draft) -> None:
-    """Where the stable version is quarantined, the last good revision takes over: at once if it is warm.
+    """Where what serves is marked as bad, the last good revision takes over: at once if it is warm.
 
     It comes back as it was promoted, with its own image and configuration. Until it is ready the bad one serves.
     """
     bad = draft.stable
-    if bad is None or bad.version not in draft.quarantined:
+    if bad is None:
         return
-    good = last_good(draft)
-    if good is None:
-        draft.problem = Finding(
-            "VersionQuarantined",
-            f"{bad.version} is quarantined ({draft.quarantined[bad.version].reason}) and still serves: no earlier "
-            "version was promoted here that could replace it; approve another version",
-        )
+    if bad.version in draft.quarantined:
+        good, reason = last_good(draft), draft.quarantined[bad.version].reason
+        if good is None:
+            draft.problem = Finding(
+                "VersionQuarantined",
+                f"{bad.version} is quarantined ({reason}) and still serves: {_nothing_left(draft)}; approve another "
+                "version",
+            )
+    elif draft.held and is_held(draft, bad):
+        good, reason = configuration_before(draft), draft.held.reason
+        draft.held = draft.held if good else None
+    else:
         return
+    if good:
+        _go_back(draft, bad, good, reason)
+
+
+def _go_back(draft: Draft, bad: Revision, good: Revision, reason: str) -> None:
     draft.rollout = None
+    what = f"{bad.version} is quarantined" if good.version != bad.version else f"{bad.version}'s configuration is held"
     if draft.snapshot.ready(good) < max(1, min(draft.replicas, draft.snapshot.ready(bad))):
-        _await(draft, bad, good)
+        _await(draft, bad, good, what)
         return
     draft.standby = None
     draft.serve(good)
-    reason = draft.quarantined[bad.version].reason
-    draft.event("Warning", "RolledBack", f"traffic moved from {bad.version} to {good.version}; {bad.version}: {reason}")
+    moved = f"from {bad.version} to {good.version}" if good.version != bad.version else "to the configuration before"
+    draft.event("Warning", "RolledBack", f"traffic moved {moved}; {bad.version}: {reason}")
     draft.outcomes["rollout"] = "RolledBack"
 
 
-def _await(draft: Draft, bad: Revision, good: Revision) -> None:
+def _await(draft: Draft, bad: Revision, good: Revision, what: str) -> None:
+    """Where there is no room for both (Recreate) the bad one ends first."""
+    draft.stopped = draft.spec.rollout.strategy == "Recreate"
+    if not draft.stopped or gone(draft, bad):
+        draft.restored_replicas = draft.replicas
     draft.restoring = good
-    text = f"{bad.version} is quarantined and serves until {good.version} is ready"
+    text = f"{what} and serves until {good.version} is ready"
+    if draft.stopped:
+        text = f"{what} and ends before {good.version} starts"
     trouble = draft.snapshot.trouble(good)
     draft.progress = Finding("RollingBack", f"{text}: {trouble.message}" if trouble else text)
     if draft.snapshot.child(good) is None:

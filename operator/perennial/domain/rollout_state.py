@@ -16,9 +16,11 @@ from perennial.api.deployment import (
 )
 from perennial.api.drift import Action
 from perennial.api.version import ModelVersion
+from perennial.contracts.names import ANNOTATION_REQUEST
 from perennial.domain.analysis import Observed, Unavailable
 from perennial.domain.plan import Event
 from perennial.domain.rollout_quarantine import Quarantined, quarantines
+from perennial.domain.rollout_stages import Stage, stages
 
 REASON_LIMIT = 500
 HISTORY_LIMIT = 10
@@ -71,10 +73,12 @@ class Asked:
 class RouteState:
     """The HTTPRoute as it stands: ``weight`` is the preview's percent that the Gateway was told.
 
-    ``accepted`` is whether the parent took this very generation of it; ``trouble`` says why it did not.
+    ``preview`` is whether the preview Service is among its backends at all, by weight or by header. ``accepted`` is
+    whether the parent took this very generation of it; ``trouble`` says why it did not.
     """
 
     weight: int = 0
+    preview: bool = False
     accepted: bool = False
     trouble: Finding | None = None
 
@@ -235,10 +239,17 @@ class Draft:
     handled_actions: list[str]
     quarantined: dict[str, Quarantined]
     restoring: Revision | None = None
-    """The last good revision while it starts and the bad one still serves."""
-    wide: bool = False
-    """Whether the Service selects stable and canary alike."""
-    canary_replicas: int = 0
+    """The last good revision while it starts."""
+    restored_replicas: int | None = None
+    """Pods of that; None: none yet."""
+    stopped: bool = False
+    """Whether the stable pods go before the new ones come (Recreate)."""
+    fresh: bool = False
+    """Whether the rollout began in this very decision: what the one before left behind is not undone yet."""
+    showing: Stage | None = None
+    """The stage whose traffic the new version gets; None: none."""
+    canary_replicas: int | None = None
+    """Pods of the new version; None: none yet."""
     unwanted: Revision | None = None
     """What was on its way and goes, even where nothing else runs."""
     problem: Finding | None = None
@@ -280,8 +291,37 @@ class Draft:
 
     @property
     def replicas(self) -> int:
-        """Pods of what serves."""
-        return self.spec.predictor.replicas
+        """Pods of what serves all requests: with autoscaling as many as are ready now, within its bounds."""
+        predictor = self.spec.predictor
+        if predictor.autoscaling is None:
+            return predictor.replicas
+        return min(max(predictor.autoscaling.min, self.snapshot.ready(self.stable)), predictor.autoscaling.max)
+
+    @property
+    def stages(self) -> list[Stage]:
+        """What a new version goes through."""
+        return stages(self.spec, self.replicas)
+
+    @property
+    def gateway(self) -> bool:
+        """Whether a Gateway shares the requests."""
+        return self.spec.traffic.provider == "Gateway"
+
+    @property
+    def under_way(self) -> RolloutStatus:
+        """The rollout, where it is known that there is one."""
+        if self.rollout is None:
+            raise AssertionError("no rollout is under way")
+        return self.rollout
+
+    def update(self, **changes: object) -> None:
+        """Changes fields of the rollout under way."""
+        self.rollout = self.under_way.model_copy(update=changes)
+
+    def command(self, verb: str, version: str) -> str:
+        """What a person types to ask for ``verb``."""
+        request = f"{ANNOTATION_REQUEST}={verb}/{version}/$(uuidgen)"
+        return f"kubectl annotate md {self.name} --overwrite {request}"
 
     def event(self, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Says what was decided."""

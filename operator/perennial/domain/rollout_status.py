@@ -1,15 +1,17 @@
 """The status of a ModelDeployment in words: conditions, phase, shares."""
 
 from perennial.api.common import Condition
-from perennial.api.deployment import DeploymentStatus, TrafficStatus
+from perennial.api.deployment import DeploymentStatus
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
 from perennial.domain.conditions import Truth, condition, without
-from perennial.domain.rollout_canary import pod_share
 from perennial.domain.rollout_rollback import impossible
 from perennial.domain.rollout_state import Draft, Finding
 from perennial.domain.rollout_target import held_cause
+from perennial.domain.rollout_traffic import traffic_status
 
-_NEEDS_A_PERSON = frozenset({"VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid"})
+_NEEDS_A_PERSON = frozenset({
+    "VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid", "PodOverlayInvalid",
+})  # fmt: skip
 
 
 def status_of(draft: Draft) -> DeploymentStatus:
@@ -25,7 +27,7 @@ def status_of(draft: Draft) -> DeploymentStatus:
         standby=draft.standby,
         history=draft.history,
         held=draft.held,
-        traffic=_traffic(draft),
+        traffic=traffic_status(draft),
         replicas=child.observed if child else 0,
         ready_replicas=child.ready if child else 0,
         selector=_selector(draft),
@@ -40,14 +42,6 @@ def _selector(draft: Draft) -> str:
     if draft.stable is None:
         return ""
     return f"{LABEL_DEPLOYMENT}={draft.name},{LABEL_REVISION}={draft.stable.revision}"
-
-
-def _traffic(draft: Draft) -> TrafficStatus:
-    if draft.rollout is None or draft.stable is None:
-        return TrafficStatus()
-    steps, step = draft.spec.rollout.steps, draft.rollout.step
-    weight = steps[min(step, len(steps) - 1)].weight if draft.wide and steps and step >= 0 else 0
-    return TrafficStatus(wanted_weight=weight, real_weight=pod_share(draft), request_share=draft.traffic.request_share)
 
 
 def _phase(draft: Draft) -> str:
@@ -86,6 +80,8 @@ def _ready(draft: Draft) -> tuple[Truth, Finding]:
     if draft.stable is None:
         return "False", draft.problem or draft.progress or _holding(draft) or Finding("Starting", "")
     version = draft.stable.version
+    if draft.stopped:
+        return "False", _recreating(draft)
     if draft.snapshot.ready(draft.stable) == 0:
         return "False", _not_ready(draft)
     note = draft.problem or _holding(draft)
@@ -103,6 +99,14 @@ def _not_ready(draft: Draft) -> Finding:
     return Finding("NoReadyPods", f"no pod of {draft.stable.version} is ready")
 
 
+def _recreating(draft: Draft) -> Finding:
+    """Nothing serves, because the old one has to end first."""
+    old = draft.stable.version if draft.stable else ""
+    new = draft.restoring or (draft.rollout.target if draft.rollout else None)
+    told = f": {draft.progress.message}" if draft.progress else ""
+    return Finding("Recreating", f"{old} gives way to {new.version if new else 'nothing'}{told}")
+
+
 def _holding(draft: Draft) -> Finding | None:
     """What is kept out, and how it gets in again."""
     if draft.held is None:
@@ -112,8 +116,7 @@ def _holding(draft: Draft) -> Finding | None:
     return Finding(
         "ConfigurationHeld" if draft.held.configuration else "VersionQuarantined",
         f"{what} is kept out since {draft.held.since:%Y-%m-%d %H:%M:%S}Z ({draft.held.reason}) until another version "
-        f"is wanted or it is released: kubectl annotate md {draft.name} --overwrite "
-        f"perennial.dev/request=release/{version}/$(uuidgen)",
+        f"is wanted or it is released: {draft.command('release', version)}",
     )
 
 
@@ -122,21 +125,27 @@ def _degraded(draft: Draft) -> Finding | None:
         return draft.progress
     if draft.stable is None:
         return _holding(draft)
-    if draft.snapshot.ready(draft.stable) == 0:
+    if draft.snapshot.ready(draft.stable) == 0 and not draft.stopped:
         return _not_ready(draft)
     if draft.problem and draft.problem.reason == "VersionQuarantined":
         return draft.problem
     holding = _holding(draft)
     if holding:
         return Finding(held_cause(draft), f"{draft.stable.version} serves in its place: {holding.message}")
-    return impossible(draft)
+    return impossible(draft) or _not_routed(draft)
+
+
+def _not_routed(draft: Draft) -> Finding | None:
+    """The Gateway says itself that it does not do what it was told."""
+    route = draft.snapshot.route
+    return route.trouble if draft.gateway and route and not route.accepted else None
 
 
 def _progressing(draft: Draft) -> tuple[Truth, Finding]:
     if draft.rollout or draft.restoring:
         finding = draft.progress or Finding("Starting", "")
         return ("False" if draft.paused else "True"), finding
-    return "False", draft.problem or _holding(draft) or Finding("Settled", "")
+    return "False", draft.problem or draft.snapshot.analysis_problem or _holding(draft) or Finding("Settled", "")
 
 
 def _reconciling(draft: Draft) -> Finding | None:
@@ -144,4 +153,5 @@ def _reconciling(draft: Draft) -> Finding | None:
 
 
 def _stalled(draft: Draft) -> Finding | None:
-    return draft.problem if draft.problem and draft.problem.reason in _NEEDS_A_PERSON else None
+    needs_a_person = draft.problem and draft.problem.reason in _NEEDS_A_PERSON
+    return draft.problem if needs_a_person else draft.snapshot.analysis_problem

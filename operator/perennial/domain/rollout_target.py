@@ -11,7 +11,7 @@ from perennial.api.deployment import Held, Revision
 from perennial.api.predictor import IN_PLACE, Predictor
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import short_hash
-from perennial.domain.rollout_quarantine import ROLLOUT_FAILED
+from perennial.domain.rollout_quarantine import ROLLED_BACK, ROLLOUT_FAILED
 from perennial.domain.rollout_state import REASON_LIMIT, Draft, Finding
 
 REVISION_LENGTH = 10
@@ -27,9 +27,20 @@ def recorded(revision: Revision) -> dict[str, Any]:
     return configuration(Predictor.model_validate({**revision.predictor, "replicas": 1}))
 
 
-def configuration_hash(value: dict[str, Any]) -> str:
-    """The name of a configuration."""
-    return short_hash(json.dumps(value, sort_keys=True), length=REVISION_LENGTH)
+def configuration_hash(value: dict[str, Any], overlay: str = "") -> str:
+    """The name of a configuration with its pod overlay."""
+    return short_hash(json.dumps(value, sort_keys=True), overlay, length=REVISION_LENGTH)
+
+
+def configuration_of(revision: Revision) -> str:
+    """The name of the configuration that ``revision`` was rolled out with."""
+    return configuration_hash(recorded(revision), revision.overlay)
+
+
+def is_held(draft: Draft, revision: Revision) -> bool:
+    """Whether it is the configuration of ``revision`` that is held."""
+    held = draft.held
+    return held is not None and held.version == revision.version and held.configuration == configuration_of(revision)
 
 
 def choose(draft: Draft) -> Revision | None:
@@ -37,17 +48,14 @@ def choose(draft: Draft) -> Revision | None:
     version = _wanted_version(draft)
     before, draft.held = draft.held, None
     if version is None:
+        draft.held = before if before and before.configuration else None
         return None
     if version.metadata.name in draft.quarantined:
         draft.held = _held(draft, version.metadata.name)
         version = _instead(draft)
         if version is None:
             return None
-    config = configuration(draft.spec.predictor)
-    if before and before.configuration == configuration_hash(config) and before.version == version.metadata.name:
-        draft.held = before
-        return None
-    return _revision(draft, version.metadata.name, config)
+    return _revision(draft, version.metadata.name, before)
 
 
 def _wanted_version(draft: Draft) -> ModelVersion | None:
@@ -90,22 +98,36 @@ def _held(draft: Draft, version: str) -> Held:
 
 
 def held_cause(draft: Draft) -> str:
-    """The condition's reason for what is held."""
+    """The condition's reason for what is held; a configuration that served here before was rolled back."""
     if draft.held is None:
         return ""
+    if draft.held.configuration:
+        return ROLLED_BACK if any(is_held(draft, each) for each in draft.history) else ROLLOUT_FAILED
     mark = draft.quarantined.get(draft.held.version)
-    return ROLLOUT_FAILED if draft.held.configuration or mark is None else mark.cause
+    return mark.cause if mark else ROLLOUT_FAILED
 
 
-def _revision(draft: Draft, version: str, config: dict[str, Any]) -> Revision:
-    known = [
-        draft.stable,
-        draft.rollout.target if draft.rollout else None,
-        draft.standby.revision if draft.standby else None,
-    ]
-    for each in known:
-        if each and each.version == version and recorded(each) == config:
+def _revision(draft: Draft, version: str, before: Held | None) -> Revision | None:
+    """``version`` as the spec wants it, or None where that configuration is held or cannot be told.
+
+    An overlay that cannot be used lets what is known go on as it is, and nothing new begin.
+    """
+    config, overlay = configuration(draft.spec.predictor), draft.snapshot.overlay
+    target, standby = draft.rollout and draft.rollout.target, draft.standby and draft.standby.revision
+    if overlay.problem:
+        draft.problem, draft.held = overlay.problem, before
+        return next((each for each in (target, draft.stable) if each and _is(each, version, config)), None)
+    hash_ = configuration_hash(config, overlay.patch)
+    if before and before.version == version and before.configuration == hash_:
+        draft.held = before
+        return None
+    for each in (draft.stable, target, standby):
+        if each and _is(each, version, config) and each.overlay == overlay.patch:
             return each
     uid, image = draft.snapshot.deployment.metadata.uid, draft.snapshot.image
-    name = short_hash(uid, version, image, configuration_hash(config), length=REVISION_LENGTH)
-    return Revision(version=version, revision=name, image=image, predictor=config)
+    name = short_hash(uid, version, image, hash_, length=REVISION_LENGTH)
+    return Revision(version=version, revision=name, image=image, predictor=config, overlay=overlay.patch)
+
+
+def _is(revision: Revision, version: str, config: dict[str, Any]) -> bool:
+    return revision.version == version and recorded(revision) == config

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from perennial.domain.rollout_canary import canary_replicas
+from perennial.domain.rollout_stages import canary_replicas
 from perennial.domain.rollout_state import Finding
 from tests.unit.rollout.world import World, holding, play, serving
 
@@ -160,7 +160,7 @@ def test_a_canary_that_is_not_ready_in_time_is_given_up_with_its_own_reason(trou
     world = serving()
     world.add(2)
     if trouble:
-        world.troubles["heart-v2"] = trouble
+        world.cluster.troubles["heart-v2"] = trouble
     world.settle()
     assert world.condition("Progressing")[1] == (trouble.reason if trouble else "WaitingForPods")
     world.pass_time(599)
@@ -252,7 +252,7 @@ def test_a_spec_that_loses_steps_does_not_skip_the_analysis() -> None:
 def test_a_bad_configuration_is_held_and_the_version_keeps_serving() -> None:
     world = serving()
     world.change(predictor={"replicas": 2, "resources": {"memory": "16Mi"}})
-    world.troubles["heart-v1"] = Finding("OOMKilled", "container predictor needs more memory")
+    world.cluster.troubles["heart-v1"] = Finding("OOMKilled", "container predictor needs more memory")
     world.settle()
     world.pass_time(600)
     world.settle()

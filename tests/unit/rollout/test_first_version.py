@@ -27,7 +27,7 @@ def test_the_newest_approved_version_serves_without_a_canary() -> None:
     assert (
         world.status.selector == f"perennial.dev/deployment=heart,perennial.dev/revision={world.status.stable.revision}"
     )
-    assert world.keys == {"heart-feedback"}
+    assert ("Secret", "heart-feedback") in world.cluster.objects
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_no_version_to_serve_is_said_with_what_to_do(
     assert (status, found) == ("False", reason)
     assert words in message
     assert world.status.phase == "Pending"
-    assert not world.deployments
+    assert not world.cluster.deployments
 
 
 def test_a_wish_that_cannot_be_met_leaves_what_serves() -> None:
@@ -69,7 +69,7 @@ def test_a_model_that_is_not_what_was_recorded_never_serves_and_says_so_at_once(
     world = World()
     world.add(1)
     world.settle()
-    world.troubles["heart-v1"] = Finding("ArtifactDigestMismatch", "model.onnx: … is not what was recorded")
+    world.cluster.troubles["heart-v1"] = Finding("ArtifactDigestMismatch", "model.onnx: … is not what was recorded")
     world.settle()
     status, reason, message = world.condition("Ready")
     assert (status, reason) == ("False", "ArtifactDigestMismatch")
@@ -96,22 +96,22 @@ def test_a_first_version_that_is_late_says_so_and_gives_way_to_a_newer_one() -> 
 
 def test_replicas_scale_in_place() -> None:
     world = serving()
-    before = set(world.deployments)
+    before = set(world.cluster.deployments)
     world.change(predictor={"replicas": 5})
     world.settle()
     assert world.running() == {"heart-v1": 5}
-    assert set(world.deployments) == before
+    assert set(world.cluster.deployments) == before
     assert world.status.rollout is None
 
 
 def test_an_operator_upgrade_restarts_no_model() -> None:
     world = serving()
-    template = next(iter(world.deployments.values()))["spec"]["template"]
+    template = next(iter(world.cluster.deployments.values()))["spec"]["template"]
     world.image = "serving:2"
     world.settle()
     world.change(predictor={"replicas": 3})
     world.settle()
-    manifest = next(iter(world.deployments.values()))
+    manifest = next(iter(world.cluster.deployments.values()))
     assert manifest["spec"]["template"] == template
     assert manifest["spec"]["replicas"] == 3
     assert world.status.rollout is None
@@ -129,19 +129,19 @@ def test_a_rollout_that_is_asked_for_takes_the_new_image() -> None:
 
 def test_a_template_that_another_operator_rendered_stays_and_one_that_somebody_changed_does_not() -> None:
     world = serving()
-    (name, manifest), *_ = world.deployments.items()
+    (name, manifest), *_ = world.cluster.deployments.items()
     older = {**manifest["spec"]["template"], "metadata": {"labels": manifest["spec"]["template"]["metadata"]["labels"]}}
     annotations = {**manifest["metadata"]["annotations"], "perennial.dev/template": "older"}
-    world.deployments[name] = {
+    world.cluster.objects["Deployment", name] = {
         **manifest, "metadata": {**manifest["metadata"], "annotations": annotations},
         "spec": {**manifest["spec"], "template": older},
     }  # fmt: skip
     world.settle()
-    assert world.deployments[name]["spec"]["template"] == older
+    assert world.cluster.deployments[name]["spec"]["template"] == older
 
-    world.deployments[name] = {**manifest, "spec": {**manifest["spec"], "template": older}}
+    world.cluster.objects["Deployment", name] = {**manifest, "spec": {**manifest["spec"], "template": older}}
     world.settle()
-    assert world.deployments[name] == manifest
+    assert world.cluster.deployments[name] == manifest
 
 
 def test_a_name_of_which_no_service_can_be_made_is_refused() -> None:
@@ -149,13 +149,13 @@ def test_a_name_of_which_no_service_can_be_made_is_refused() -> None:
     world.add(1)
     world.settle()
     assert world.condition("Ready")[1] == "NameInvalid"
-    assert not world.deployments
+    assert not world.cluster.deployments
 
 
 def test_pods_that_all_fail_are_said_with_their_own_reason() -> None:
     world = serving()
-    world.ready.clear()
-    world.troubles["heart-v1"] = Finding("OOMKilled", "container predictor needs more memory")
+    world.cluster.ready.clear()
+    world.cluster.troubles["heart-v1"] = Finding("OOMKilled", "container predictor needs more memory")
     world.settle()
     assert world.condition("Ready")[:2] == ("False", "OOMKilled")
     assert world.condition("Degraded")[0] == "True"

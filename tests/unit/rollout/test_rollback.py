@@ -83,7 +83,7 @@ def test_the_last_good_version_comes_back_as_it_was_promoted() -> None:
     world.settle()
     (old,) = [
         each
-        for name, each in world.deployments.items()
+        for name, each in world.cluster.deployments.items()
         if each["spec"]["template"]["spec"]["containers"][0]["image"] == "serving:1"
     ]
     assert old["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "256Mi"
@@ -235,7 +235,7 @@ def test_abort_by_request() -> None:
 def test_promotion_by_request_skips_the_steps_but_not_the_pods() -> None:
     world = holding()
     world.prometheus = False
-    world.request("promote", "heart-v2")
+    world.request("promote-full", "heart-v2")
     world.settle()
     assert world.running() == {"heart-v1": 2, "heart-v2": 2}
     assert world.status.stable is not None

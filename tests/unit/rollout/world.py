@@ -1,22 +1,20 @@
-"""A small cluster in memory: it keeps what plans write, and tests decide which pods become ready."""
+"""One deployment's corner of a cluster, with the people around it, and a clock."""
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perennial.api.common import format_time
-from perennial.api.deployment import DeploymentStatus, ModelDeployment
+from perennial.api.deployment import DeploymentStatus, ModelDeployment, RolloutStatus
 from perennial.api.drift import Action
 from perennial.api.version import ModelVersion
-from perennial.contracts.names import ANNOTATION_REQUEST, LABEL_REVISION, LABEL_VERSION
+from perennial.contracts.names import ANNOTATION_REQUEST, LABEL_VERSION
 from perennial.domain.analysis import Observed, Unavailable, next_analysis
-from perennial.domain.plan import Annotate, Apply, CreateKey, Delete, Event, Plan, Step
-from perennial.domain.rollout_state import Asked, Child, Finding, Pod, Snapshot
-from perennial.reconcile.apply import holds
+from perennial.domain.plan import Annotate, Event, Plan, Step
+from perennial.domain.rollout_state import Asked, Finding, Overlay, Snapshot
 from perennial.reconcile.deployment import DeploymentController
-from perennial.render.predictor import ANNOTATION_RENDERED
+from tests.unit.rollout.cluster import Cluster
 
 BEGINNING = datetime(2026, 11, 24, 8, 0, 0, tzinfo=UTC)
 METRICS = [{"name": "errors", "builtin": "ErrorRate", "max": 0.01}]
@@ -48,9 +46,12 @@ def version(number: int, *, model: str = "heart", approval: str = "Approved") ->
     })  # fmt: skip
 
 
+GATEWAY = {"provider": "Gateway", "parentRef": {"name": "front"}}
+
+
 @dataclass
 class World:
-    """The state of one deployment's corner of a cluster, and a clock."""
+    """What a ModelDeployment is decided from, and what came of it."""
 
     spec: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, ModelVersion] = field(default_factory=dict)
@@ -61,20 +62,18 @@ class World:
     status: DeploymentStatus = field(default_factory=DeploymentStatus)
     annotations: dict[str, str] = field(default_factory=dict)
     actions: list[Asked] = field(default_factory=list)
-    deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ready: dict[str, int] = field(default_factory=dict)
-    troubles: dict[str, Finding] = field(default_factory=dict)
-    selector: dict[str, str] | None = None
-    service: dict[str, Any] | None = None
-    keys: set[str] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     errors: dict[str, float] = field(default_factory=dict)
     """Share of errors by version; a version not in here has none."""
     traffic: float = 1000.0
     prometheus: bool = True
+    analysis_problem: Finding | None = None
+    overlay: Overlay = field(default_factory=Overlay)
+    cluster: Cluster = field(init=False)
 
     def __post_init__(self) -> None:
+        self.cluster = Cluster(self.name)
         self.spec = {
             "model": "heart", "predictor": {"replicas": 2}, "standby": {"keep": "10m"},
             "rollout": {"steps": STEPS, "analysis": {"interval": "30s", "metrics": METRICS, "failureLimit": 1}},
@@ -100,10 +99,7 @@ class World:
         self.actions.insert(0, Asked("watch", action))
 
     def start_pods(self, *only: str) -> None:
-        """All pods that are wanted (of the revisions of the versions ``only``) are ready."""
-        for name, manifest in self.deployments.items():
-            if not only or manifest["metadata"]["labels"][LABEL_VERSION] in only:
-                self.ready[name] = manifest["spec"]["replicas"]
+        self.cluster.start_pods(*only)
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -123,31 +119,18 @@ class World:
 
     def snapshot(self) -> Snapshot:
         owner = self.deployment
-        pods = [
-            Pod(_revision(manifest), ready=False, trouble=trouble)
-            for name, manifest in self.deployments.items()
-            if (trouble := self.troubles.get(manifest["metadata"]["labels"][LABEL_VERSION]))
-            and not self.ready.get(name)
-        ]
         return Snapshot(
             deployment=owner,
             image=self.image,
             versions=tuple(self.versions.values()),
             asked=tuple(self.actions),
-            children=tuple(self._children()),
-            pods=tuple(pods),
+            children=tuple(self.cluster.children()),
+            pods=tuple(self.cluster.pods()),
             measured=self._measured(owner),
+            analysis_problem=self.analysis_problem,
+            route=self.cluster.route_state(owner),
+            overlay=self.overlay,
         )
-
-    def _children(self) -> Iterable[Child]:
-        for name, manifest in self.deployments.items():
-            replicas = manifest["spec"]["replicas"]
-            ready = min(self.ready.get(name, 0), replicas)
-            yield Child(
-                name=name, revision=_revision(manifest), replicas=replicas, ready=ready, observed=replicas,
-                rendered=manifest["metadata"]["annotations"][ANNOTATION_RENDERED],
-                template=manifest["spec"]["template"],
-            )  # fmt: skip
 
     def _measured(self, owner: ModelDeployment) -> Observed | Unavailable | None:
         rollout, stable = owner.status.rollout, owner.status.stable
@@ -158,25 +141,36 @@ class World:
             return Unavailable(rollout.target.revision, "connection refused")
         requests = {stable.version: self.traffic, rollout.target.version: self.traffic / 2}
         errors = {name: requests[name] * share for name, share in self.errors.items() if name in requests}
-        return Observed(rollout.target.revision, requests, errors, 0.004)
+        durations = {0.005: requests[rollout.target.version], float("inf"): requests[rollout.target.version]}
+        return Observed(rollout.target.revision, requests, errors, durations)
 
     def selected(self) -> set[str]:
         """The versions to which the Service sends requests: those of ready pods that it selects."""
-        found = set()
-        for name, manifest in self.deployments.items():
-            labels = manifest["spec"]["template"]["metadata"]["labels"]
-            selected = self.selector is not None and self.selector.items() <= labels.items()
-            if selected and min(self.ready.get(name, 0), manifest["spec"]["replicas"]):
-                found.add(labels[LABEL_VERSION])
-        return found
+        return set(self.cluster.behind(self.name))
+
+    def previewed(self) -> set[str]:
+        """The same of the preview Service."""
+        return set(self.cluster.behind(f"{self.name}-preview"))
 
     def running(self) -> dict[str, int]:
         """Pods that are wanted, by version."""
         found: dict[str, int] = {}
-        for manifest in self.deployments.values():
+        for manifest in self.cluster.deployments.values():
             name = manifest["metadata"]["labels"][LABEL_VERSION]
             found[name] = found.get(name, 0) + manifest["spec"]["replicas"]
-        return found
+        return {name: pods for name, pods in found.items() if pods}
+
+    @property
+    def serves(self) -> str:
+        """The stable version."""
+        assert self.status.stable is not None
+        return self.status.stable.version
+
+    @property
+    def rollout(self) -> RolloutStatus:
+        """The rollout, where the test knows of one."""
+        assert self.status.rollout is not None
+        return self.status.rollout
 
     # What the operator does
 
@@ -203,39 +197,14 @@ class World:
 
     def settle(self) -> None:
         for _ in range(20):
-            if not self.reconcile():
+            if not self.reconcile() and not self.cluster.take_route():
                 return
         raise AssertionError("the decisions do not come to rest")
 
     def _carry_out(self, step: Step) -> int:
-        match step:
-            case Apply(manifest):
-                return self._apply(manifest)
-            case CreateKey(manifest, _):
-                known = manifest["metadata"]["name"] in self.keys
-                self.keys.add(manifest["metadata"]["name"])
-                return int(not known)
-            case Delete(_, _, _, name):
-                self.ready.pop(name, None)
-                return int(self.deployments.pop(name, None) is not None)
-            case Annotate(_, _, _, name, annotations):
-                return self._annotate(name, annotations)
-        raise AssertionError(step)
-
-    def _apply(self, manifest: dict[str, Any]) -> int:
-        if manifest["kind"] == "Service":
-            self.selector = manifest["spec"]["selector"]
-            same = self.service == manifest
-            self.service = manifest
-            return int(not same)
-        name = manifest["metadata"]["name"]
-        live = self.deployments.get(name)
-        if live is not None and holds(manifest, live):
-            return 0
-        if live is not None and live["spec"]["template"] != manifest["spec"]["template"]:
-            self.ready[name] = 0
-        self.deployments[name] = manifest
-        return 1
+        if isinstance(step, Annotate):
+            return self._annotate(step.name, step.annotations)
+        return self.cluster.carry_out(step)
 
     def _annotate(self, name: str, annotations: dict[str, str | None]) -> int:
         found = self.versions.get(name)
@@ -258,10 +227,6 @@ class World:
 
     def reasons(self) -> list[str]:
         return [event.reason for event in self.events]
-
-
-def _revision(manifest: dict[str, Any]) -> str:
-    return str(manifest["metadata"]["labels"][LABEL_REVISION])
 
 
 def serving(number: int = 1, **spec: Any) -> World:

@@ -1,0 +1,120 @@
+"""A new revision on its way to all of the traffic: first its pods, then its stages, then its promotion.
+
+One flow for every strategy that has stages. It never goes back: what ends a rollout early takes the new version out of
+the traffic in one write, and the next rollout begins at the first stage.
+"""
+
+from perennial.api.deployment import Revision, RolloutStatus, TrafficStatus
+from perennial.domain.rollout_end import cancel, promote
+from perennial.domain.rollout_measure import take_measurement
+from perennial.domain.rollout_obstacles import may_begin, may_leave
+from perennial.domain.rollout_recreate import recreate
+from perennial.domain.rollout_stages import Stage
+from perennial.domain.rollout_state import Draft
+from perennial.domain.rollout_traffic import pod_share
+from perennial.domain.rollout_wait import alone, await_pods, await_route, await_traffic
+
+OFF_BY = 5.0
+"""Percentage points between wanted and real share of pods that are worth a warning."""
+
+
+def roll_out(draft: Draft, target: Revision | None) -> None:
+    """Brings ``target`` one move nearer to serving; with None, or what serves already, ends what is under way."""
+    _keep_what_serves(draft, target)
+    if target is None or (draft.stable and target.revision == draft.stable.revision):
+        cancel(draft)
+        return
+    if draft.rollout is None or draft.rollout.target.revision != target.revision:
+        replaced = f", in place of {draft.rollout.target.version}" if draft.rollout else ""
+        begin(draft, target, replaced)
+    elif draft.rollout.strategy != draft.spec.rollout.strategy:
+        begin(draft, target, f", from the start: its strategy is {draft.spec.rollout.strategy} now")
+    if draft.stable is None:
+        if await_pods(draft, draft.replicas):
+            promote(draft)
+    elif draft.under_way.strategy == "Recreate":
+        recreate(draft, draft.stable)
+    else:
+        _advance(draft, draft.stable)
+
+
+def begin(draft: Draft, target: Revision, note: str = "") -> None:
+    """The rollout of ``target`` starts, with all counts at 0."""
+    if draft.standby and draft.standby.revision.revision == target.revision:
+        draft.standby = None
+    draft.rollout = RolloutStatus(
+        target=target, strategy=draft.spec.rollout.strategy, started_at=draft.now, step_since=draft.now
+    )
+    draft.traffic, draft.fresh = TrafficStatus(), True
+    before = f" beside {draft.stable.version}" if draft.stable else ""
+    draft.event("Normal", "RolloutStarted", f"rolling out {target.version}{before}{note}")
+
+
+def _keep_what_serves(draft: Draft, target: Revision | None) -> None:
+    """A first version that answers requests already is not taken away because another one is wanted now."""
+    if draft.stable is None and draft.rollout and (target is None or target.revision != draft.rollout.target.revision):
+        first = draft.rollout.target
+        if draft.snapshot.ready(first) and first.version not in draft.quarantined:
+            promote(draft)
+
+
+def _advance(draft: Draft, stable: Revision) -> None:
+    stages = draft.stages
+    if draft.under_way.step < 0 or not stages:
+        _bring_up(draft)
+        return
+    if draft.under_way.step >= len(stages):  # the spec lost steps: the last one is watched anew
+        draft.update(step=len(stages) - 1, step_since=draft.now)
+    stage = stages[draft.under_way.step]
+    if not take_measurement(draft, stable):
+        return
+    _show(draft, stage)
+    if may_leave(draft, stage):
+        _go_to(draft, draft.under_way.step + 1)
+        return
+    said = draft.progress
+    if await_pods(draft, stage.pods) or (draft.paused and draft.rollout):
+        draft.progress = said
+
+
+def _bring_up(draft: Draft) -> None:
+    """Outside of the stages: nothing but pods, and what they are meant for once they are ready."""
+    stages, promoted = draft.stages, draft.under_way.promote
+    direct = promoted or not stages
+    if not await_pods(draft, draft.replicas if direct else stages[0].pods):
+        return
+    if not draft.fresh and (direct or may_begin(draft)):
+        _go_to(draft, 0)
+
+
+def _go_to(draft: Draft, index: int) -> None:
+    """The stage ``index`` begins, or, after the last, the promotion: once all that it needs is there."""
+    stages = draft.stages
+    promoted = draft.under_way.promote
+    if index >= len(stages) or promoted:
+        if await_pods(draft, draft.replicas) and (promoted or await_route(draft)):
+            promote(draft)
+    elif await_pods(draft, stages[index].pods) and await_traffic(draft, stages[index]):
+        _enter(draft, index, stages[index])
+
+
+def _enter(draft: Draft, index: int, stage: Stage) -> None:
+    draft.update(step=index, step_since=draft.now)
+    draft.showing, draft.progress, draft.paused = stage, None, False
+    version, place = draft.under_way.target.version, f"step {index + 1} of {len(draft.stages)}"
+    draft.event("Normal", "StepStarted", f"{version} {stage.words} ({place})")
+    share = pod_share(draft)
+    if stage.shared and share is not None and abs(share - stage.weight) > OFF_BY:
+        draft.event(
+            "Warning",
+            "WeightNotReached",
+            f"step {index + 1} wants {stage.weight} % of the requests, {share:g} % of the pods are {version}'s: "
+            "more replicas come nearer",
+        )
+    may_leave(draft, stage)
+
+
+def _show(draft: Draft, stage: Stage) -> None:
+    """The new version gets the traffic of ``stage`` while it can answer, and nobody else can get it by mistake."""
+    if draft.snapshot.ready(draft.under_way.target) and (not stage.shared or alone(draft)):
+        draft.showing = stage

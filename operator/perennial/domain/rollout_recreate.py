@@ -1,0 +1,29 @@
+"""Recreate: the old pods end before the new ones start, for where there is no room for both.
+
+Nothing answers in between: the one strategy for which that is so. The status keeps the old revision as the stable one
+until the new one is ready, so that it is what comes back if the new one fails.
+"""
+
+from perennial.api.deployment import Revision
+from perennial.domain.rollout_end import promote
+from perennial.domain.rollout_state import Draft, Finding
+from perennial.domain.rollout_wait import await_pods
+
+
+def recreate(draft: Draft, stable: Revision) -> None:
+    """One move nearer to ``stable`` being replaced."""
+    target = draft.under_way.target
+    draft.standby, draft.stopped = None, True
+    if draft.snapshot.ready(target) >= draft.replicas:
+        promote(draft)
+    elif gone(draft, stable):
+        await_pods(draft, draft.replicas)
+    else:
+        draft.progress = Finding("Recreating", f"{stable.version} ends before {target.version} starts")
+
+
+def gone(draft: Draft, revision: Revision) -> bool:
+    """Whether no pod of ``revision`` is left but such as are on their way out."""
+    child = draft.snapshot.child(revision)
+    left = any(pod.revision == revision.revision for pod in draft.snapshot.pods)
+    return not left and (child is None or child.observed == 0)
