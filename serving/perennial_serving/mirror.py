@@ -4,10 +4,11 @@ Nobody waits for it: what the other version does is counted, and what would have
 """
 
 import asyncio
-import contextlib
 import logging
 import ssl
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from perennial.contracts.names import MIRROR_FILE
-from perennial_serving.mirror_client import Client, ClientError
+from perennial_serving.mirror_client import Lane
 from perennial_serving.mirror_counts import COMPARED, DROPPED, FAILED, Incomparable, ShadowCounts, exposition
 from perennial_serving.model import Prediction
 from perennial_serving.protocol import InferRequest
@@ -28,8 +29,9 @@ from perennial_serving.watched import state
 SHADOW = b"x-perennial-shadow"
 """Header of a copy: its receiver gives no feedback token, and sends no copy of the copy."""
 _WAITING = 64
-_WORKERS = 4
+_LANES = 4
 _SECONDS = 2.0
+_SWEEP_SECONDS = 0.25
 _REMEMBERED = 4
 """Shadow versions whose counts are kept: a pod's series stay bounded however often the setting changes."""
 _AUTHORIZATION = b"authorization"
@@ -65,7 +67,10 @@ class Mirror:
         folder, self._classes, self._tls, self._version = settings.watched_dir, classes, tls, settings.version
         self._file = Path(folder) / MIRROR_FILE if folder else None
         self._seen: object = None
-        self._path = f"/v2/models/{settings.model}/infer"
+        self._head = (
+            f"POST /v2/models/{settings.model}/infer HTTP/1.1\r\n"
+            f"host: {settings.model}\r\n{SHADOW.decode()}: {settings.version}\r\ncontent-type: application/json\r\n"
+        ).encode()
         self._base = {"deployment": settings.deployment, "version": settings.version}
         self._counts: dict[str, ShadowCounts] = {}
         self.stream: Stream | None = None
@@ -100,17 +105,10 @@ class Mirror:
         self._counts[wanted.version] = counts
         while len(self._counts) > _REMEMBERED:
             del self._counts[next(iter(self._counts))]
-        parts = urlsplit(wanted.target)
         context: Callable[[], ssl.SSLContext | None] = _plain
-        if parts.scheme == "https":
+        if wanted.target.startswith("https:"):
             context = self._tls.client if self._tls else cache(ssl.create_default_context)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-
-        def client() -> Client:
-            return Client(parts.hostname or "", port, context)
-
-        headers = [(SHADOW, self._version.encode()), (b"content-type", b"application/json")]
-        return Stream(client, self._path, headers, wanted.share, counts, self._classes)
+        return Stream(wanted, head=self._head, context=context, counts=counts, classes=self._classes)
 
     @staticmethod
     def _read(file: Path) -> MirrorSettings:
@@ -128,84 +126,102 @@ def _plain() -> None:
 
 
 class Stream:
-    """Copies on their way to one target."""
+    """Copies on their way to one target, some at a time, each given two seconds."""
 
     def __init__(
         self,
-        client: Callable[[], Client],
-        path: str,
-        headers: list[tuple[bytes, bytes]],
-        share: float,
+        wanted: MirrorSettings,
+        *,
+        head: bytes,
+        context: Callable[[], ssl.SSLContext | None],
         counts: ShadowCounts,
         classes: tuple[str, ...],
     ) -> None:
-        """``path`` and ``headers`` of every copy; ``share`` in percent; ``classes`` by the index that is predicted."""
-        self._client, self._path, self._headers, self._share = client, path, headers, share
-        self._counts, self._classes = counts, classes
+        """``head``: request line and headers of every copy; ``classes``: by the index that is predicted."""
+        parts = urlsplit(wanted.target)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        self._share, self._head, self._counts, self._classes = wanted.share, head, counts, classes
         self._credit = 0.0
         self._told = False
-        self._queue: asyncio.Queue[_Copy] = asyncio.Queue(_WAITING)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        self._waiting: deque[_Copy] = deque()
+        self._idle = [Lane(host, port, context, self._answered) for _ in range(_LANES)]
+        self._sent: dict[Lane, tuple[_Copy, float]] = {}
+        self._done = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def offer(self, request: InferRequest | bytes, prediction: Prediction, headers: Headers) -> None:
-        """Takes its share of the answered requests, read or as v2 JSON; what lets their callers in is in ``headers``."""
+        """Takes its share of the answered requests, read or as v2 JSON; ``headers`` are their callers'."""
         self._credit += self._share
         if self._credit < 100:
             return
         self._credit -= 100
-        try:
-            authorization = next((value for name, value in headers if name == _AUTHORIZATION), b"")
-            self._queue.put_nowait(_Copy(request, prediction, authorization))
-        except asyncio.QueueFull:
+        if len(self._waiting) >= _WAITING:
             self._counts.requests[DROPPED] += 1
+            return
+        authorization = next((value for name, value in headers if name == _AUTHORIZATION), b"")
+        self._waiting.append(_Copy(request, prediction, authorization))
+        if len(self._waiting) == 1:
+            # The answer goes first.
+            self._loop.call_soon(self._send)
 
     def stop(self) -> None:
-        """Ends at once; what had not been sent counts as dropped."""
-        for worker in self._workers:
-            worker.cancel()
-        self._counts.requests[DROPPED] += self._queue.qsize()
+        """Ends at once; what has no answer yet counts as dropped."""
+        self._sweeping.cancel()
+        for lane in (*self._idle, *self._sent):
+            lane.close()
+        self._counts.requests[DROPPED] += len(self._waiting) + len(self._sent)
+        self._idle, self._sent = [], {}
+        self._waiting.clear()
 
     async def finish(self) -> None:
-        """Ends when all is sent, or after two seconds."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), _SECONDS)
+        """Ends when all is answered, or after two seconds."""
+        if self._waiting or self._sent:
+            self._done.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), _SECONDS)
         self.stop()
 
-    async def _work(self) -> None:
-        client = self._client()
-        try:
-            while True:
-                copy = await self._queue.get()
-                result = DROPPED  # unless it comes to an end below
-                try:
-                    result = await self._send(client, copy)
-                finally:
-                    self._counts.requests[result] += 1
-                    self._queue.task_done()
-        finally:
-            client.close()
+    def _send(self) -> None:
+        while self._waiting and self._idle:
+            lane, copy = self._idle.pop(), self._waiting.popleft()
+            self._sent[lane] = copy, self._loop.time() + _SECONDS
+            lane.ask(self._bytes(copy))
 
-    async def _send(self, client: Client, copy: _Copy) -> str:
-        headers = [*self._headers, (_AUTHORIZATION, copy.authorization)] if copy.authorization else self._headers
+    def _bytes(self, copy: _Copy) -> bytes:
         request = copy.request
         # Whatever outputs it asked for: what is compared is both versions' predictions.
         body = request if isinstance(request, bytes) else _encode(InferRequest(request.inputs))
-        try:
-            async with asyncio.timeout(_SECONDS):
-                status, answer = await client.post(self._path, headers, body)
-            if status != 200:
-                return self._failed(f"it answered {status}")
-            predicted = [self._classes[place] for place in copy.prediction.predicted]
-            self._counts.compare(predicted, copy.prediction.probability, answer)
-        except Incomparable as error:
-            return self._failed(f"its answer cannot be compared: {error}")
-        except (ClientError, OSError) as error:
-            client.close()
-            return self._failed("no answer in time" if isinstance(error, TimeoutError) else str(error))
-        return COMPARED
+        shown = b"authorization: %b\r\n" % copy.authorization if copy.authorization else b""
+        return b"%b%bcontent-length: %d\r\n\r\n%b" % (self._head, shown, len(body), body)
 
-    def _failed(self, why: str) -> str:
-        if not self._told:
+    def _answered(self, lane: Lane, status: int, body: bytes, why: str) -> None:
+        copy, _ = self._sent.pop(lane)
+        self._idle.append(lane)
+        if status == 200:
+            try:
+                predicted = [self._classes[place] for place in copy.prediction.predicted]
+                self._counts.compare(predicted, copy.prediction.probability, body)
+            except Incomparable as error:
+                why = f"its answer cannot be compared: {error}"
+        else:
+            why = why or f"it answered {status}"
+        self._count(why)
+        self._send()
+        if not self._sent:
+            self._done.set()
+
+    def _count(self, why: str) -> None:
+        self._counts.requests[FAILED if why else COMPARED] += 1
+        if why and not self._told:
             self._told = True
             _logger.warning("a copy failed; those that fail from now on are only counted: %s", why)
-        return FAILED
+
+    def _sweep(self) -> None:
+        """Gives up what has waited too long for its answer."""
+        now = self._loop.time()
+        for lane, (_, until) in list(self._sent.items()):
+            if until <= now:
+                lane.close()
+                self._answered(lane, 0, b"", f"no answer in {_SECONDS:g} s")
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)

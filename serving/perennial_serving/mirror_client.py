@@ -1,108 +1,133 @@
-"""A light HTTP/1.1 client for the mirror: one connection, kept alive.
+"""A light HTTP/1.1 client for the mirror, of callbacks alone.
 
-aiohttp takes several times its CPU and ten times its memory, both from the process whose latency is to stay as it is.
+It runs in the loop whose latency is to stay as it is: aiohttp takes ten times its CPU, tasks and futures twice.
 """
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import httptools
 
-Headers = Iterable[tuple[bytes, bytes]]
+Answered = Callable[["Lane", int, bytes, str], None]
+"""What is told of a request's end: the lane, the status, the body; or status 0 and why there is no answer."""
 
 
-class ClientError(Exception):
-    """No answer was had."""
+class Lane:
+    """Asks ``host``:``port`` one thing at a time, over one connection that is kept.
+
+    ``context`` gives the TLS of each new connection, or None.
+    """
+
+    def __init__(self, host: str, port: int, context: Callable[[], ssl.SSLContext | None], answered: Answered) -> None:
+        self._host, self._port, self._context, self._answered = host, port, context, answered
+        self._connection: _Connection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._data = b""
+
+    def ask(self, data: bytes) -> None:
+        """Sends the request ``data``; the one before must have ended."""
+        self._data = data
+        if self._connection is None:
+            self._open()
+        else:
+            self._connection.send(data)
+
+    def close(self) -> None:
+        """Drops the connection, and without a word what was asked on it."""
+        self._data = b""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+    def ended(self, connection: "_Connection", status: int, body: bytes, *, kept: bool) -> None:
+        """Called by the connection with an answer."""
+        if connection is not self._connection:
+            return
+        if not kept:
+            self._connection = None
+        self._end(status, body, "")
+
+    def lost(self, connection: "_Connection", why: str) -> None:
+        """Called by the connection that is no more."""
+        if connection is not self._connection:
+            return
+        self._connection = None
+        if self._data and connection.closed_by_chance:
+            self._open()
+        elif self._data:
+            self._end(0, b"", why)
+
+    def _end(self, status: int, body: bytes, why: str) -> None:
+        self._data = b""
+        self._answered(self, status, body, why)
+
+    def _open(self) -> None:
+        self._opening = asyncio.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        context = self._context()
+        try:
+            _, self._connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self),
+                self._host,
+                self._port,
+                ssl=context,
+                server_hostname=self._host if context else None,
+            )
+        except OSError as error:
+            self._end(0, b"", str(error))
+        else:
+            self._connection.send(self._data)
 
 
-class _Exchange(asyncio.Protocol):
-    """One connection: what is sent on it, one request at a time, and its answer."""
-
-    def __init__(self) -> None:
+class _Connection(asyncio.Protocol):
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
         self._transport: Any = None
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._body = b""
-        self.usable = True
-        self.heard = False
+        self._asked = 0
+        self._heard = False
+
+    @property
+    def closed_by_chance(self) -> bool:
+        """Whether it was kept so long that its server closed it while we asked again."""
+        return self._asked > 1 and not self._heard
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def send(self, data: bytes) -> "asyncio.Future[tuple[int, bytes]]":
-        """The future status and body of the answer to ``data``; raises :class:`ClientError` in place of an answer."""
-        self._answer, self._body, self.heard = asyncio.get_running_loop().create_future(), b"", False
+    def send(self, data: bytes) -> None:
+        self._asked += 1
+        self._heard = False
         self._transport.write(data)
-        return self._answer
 
-    def close(self) -> None:
-        self.usable = False
-        if self._transport is not None:
-            self._transport.abort()
+    def abort(self) -> None:
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = True
+        self._heard = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(f"what was answered is no HTTP: {error}")
-            self.close()
+            self._transport.abort()
+            self._lane.lost(self, f"what came is no HTTP answer: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.usable = False
-        self._fail(f"the connection was closed: {exc or 'no answer'}")
+        self._lane.lost(self, f"the connection was closed: {exc or 'without an answer'}")
+
+    def on_message_begin(self) -> None:
+        self._body = b""
 
     def on_body(self, body: bytes) -> None:
-        """Called by the parser."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Called by the parser."""
-        if not self._parser.should_keep_alive():
-            self.usable = False
+        kept = self._parser.should_keep_alive()
+        if not kept:
             self._transport.close()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result((self._parser.get_status_code(), self._body))
-
-    def _fail(self, why: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ClientError(why))
-
-
-class Client:
-    """Asks ``host``:``port``, over TLS where ``context`` gives one; it is asked for each connection anew."""
-
-    def __init__(self, host: str, port: int, context: Callable[[], ssl.SSLContext | None]) -> None:
-        self._host, self._port, self._context = host, port, context
-        self._exchange: _Exchange | None = None
-
-    async def post(self, path: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises :class:`ClientError` and OSError (ssl.SSLError is one)."""
-        lines = [f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-length: {len(body)}\r\n".encode()]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        data = b"".join([*lines, b"\r\n", body])
-        kept = self._exchange
-        if kept is not None and kept.usable:
-            try:
-                return await kept.send(data)
-            except ClientError:
-                if kept.heard:
-                    raise
-        # The server may close a kept connection at the moment when it is used again.
-        return await (await self._connect()).send(data)
-
-    def close(self) -> None:
-        """Drops the connection, whatever it is doing."""
-        if self._exchange is not None:
-            self._exchange.close()
-            self._exchange = None
-
-    async def _connect(self) -> _Exchange:
-        loop = asyncio.get_running_loop()
-        context = self._context()
-        _, self._exchange = await loop.create_connection(
-            _Exchange, self._host, self._port, ssl=context, server_hostname=self._host if context else None
-        )
-        return self._exchange
+        self._lane.ended(self, self._parser.get_status_code(), self._body, kept=kept)

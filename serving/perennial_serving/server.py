@@ -6,8 +6,9 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,9 +17,17 @@ from starlette.routing import Route
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from perennial_serving.bearer import Bearer
 from perennial_serving.counters import Counters
+from perennial_serving.inference import Inference
+from perennial_serving.mirror import Mirror
 from perennial_serving.settings import Settings
 from perennial_serving.state import State
+from perennial_serving.tls import Tls
+from perennial_serving.watched import watch
+
+if TYPE_CHECKING:
+    from perennial_serving.tracing import Traces
 
 _IDLE_SECONDS = 10
 _GRACE_SECONDS = 10
@@ -26,6 +35,23 @@ _JITTER = 0.2
 _SCRAPE_HEADER = "x-prometheus-scrape-timeout-seconds"
 """Sent by Prometheus and what speaks its protocol, by no person with curl."""
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one process serves: ``app`` on the serving port, protected by ``tls`` and ``bearer`` where they are set."""
+
+    app: Any
+    inference: Inference
+    counters: Counters
+    state: State
+    mirror: Mirror
+    tls: Tls | None
+    bearer: Bearer | None
+
+    def looks(self) -> list[Callable[[], None]]:
+        """What is to be called now and then, for what is mounted may change."""
+        return [item.look for item in (self.tls, self.bearer, self.mirror) if item is not None]
 
 
 def _protocol(max_age: float) -> type[HttpToolsProtocol]:
@@ -54,7 +80,9 @@ class _QuietServer(Server):
         yield
 
 
-def _server(app: Any, settings: Settings, port: int, protocol: type[HttpToolsProtocol]) -> Server:
+def _server(
+    app: Any, settings: Settings, port: int, protocol: type[HttpToolsProtocol], tls: Tls | None = None
+) -> Server:
     config = Config(
         app,
         host=settings.host,
@@ -69,15 +97,17 @@ def _server(app: Any, settings: Settings, port: int, protocol: type[HttpToolsPro
         proxy_headers=False,
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        ssl_context_factory=(lambda *_: tls.door) if tls else None,
     )
     return _QuietServer(config)
 
 
-def metrics_app(counters: Counters, state: State) -> Starlette:
+def metrics_app(counters: Counters, mirror: Mirror, state: State) -> Starlette:
     """Port 9090: /metrics, /healthz (the loop answers), /readyz (200, or 503 from the first moment of leaving)."""
 
     async def metrics(request: Request) -> Response:
-        text = counters.render(scraper=_SCRAPE_HEADER in request.headers)
+        scraper = _SCRAPE_HEADER in request.headers
+        text = counters.render(scraper=scraper) + mirror.render(scraper=scraper)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def healthz(_: Request) -> Response:
@@ -89,15 +119,20 @@ def metrics_app(counters: Counters, state: State) -> Starlette:
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
 
 
-async def serve(settings: Settings, app: Any, counters: Counters, state: State) -> None:
+async def serve(settings: Settings, service: Service) -> None:
     """Serves until SIGTERM or SIGINT, then drains: not ready at once, still answering for ``drain_seconds`` (endpoints
-    take a moment to leave every node, and Prometheus may come for the last counts), then what was begun is finished.
+    take a moment to leave every node, and Prometheus may come for the last counts), then what was begun is finished,
+    and at last what nobody waits for: copies for a shadow, and traces.
 
     The metrics port stays until the end. A second signal cuts the wait short.
     """
-    serving = _server(app, settings, settings.port, _protocol(settings.connection_max_age))
-    metrics = _server(metrics_app(counters, state), settings, settings.metrics_port, HttpToolsProtocol)
+    state, mirror, traces = service.state, service.mirror, _traces(settings)
+    app = traces.around(service.app) if traces else service.app
+    serving = _server(app, settings, settings.port, _protocol(settings.connection_max_age), service.tls)
+    metrics_only = metrics_app(service.counters, mirror, state)
+    metrics = _server(metrics_only, settings, settings.metrics_port, HttpToolsProtocol)
     state.waiting = serving.server_state.tasks.__len__
+    calls = await _grpc(settings, service)
     leaving, hurried = asyncio.Event(), asyncio.Event()
 
     def leave() -> None:
@@ -105,19 +140,38 @@ async def serve(settings: Settings, app: Any, counters: Counters, state: State) 
 
     _on_signals(leave)
 
+    looking = asyncio.create_task(watch(*service.looks()))
     running = asyncio.create_task(serving.serve())
-    watching = asyncio.create_task(metrics.serve())
-    ended = await _first(running, watching, asyncio.create_task(leaving.wait()))
-    if running in ended or watching in ended:
+    showing = asyncio.create_task(metrics.serve())
+    ended = await _first(running, showing, asyncio.create_task(leaving.wait()))
+    if running in ended or showing in ended:
         raise RuntimeError("a port could not be served")
     state.ready = False
     _logger.info("leaving: answering for %g s more", settings.drain_seconds)
     with suppress(TimeoutError):
         await asyncio.wait_for(hurried.wait(), settings.drain_seconds)
     serving.should_exit = True
-    await running
+    await asyncio.gather(running, *([calls.stop(_GRACE_SECONDS)] if calls else []))
+    looking.cancel()
+    await asyncio.gather(mirror.leave(), *([traces.leave()] if traces else []))
     metrics.should_exit = True
-    await watching
+    await showing
+
+
+def _traces(settings: Settings) -> "Traces | None":
+    if not settings.traces_endpoint:
+        return None
+    from perennial_serving.tracing import Traces  # noqa: PLC0415 - OpenTelemetry is not for those who do not use it
+
+    return Traces(settings)
+
+
+async def _grpc(settings: Settings, service: Service) -> Any:
+    if not settings.grpc_port:
+        return None
+    from perennial_serving.grpc_server import start  # noqa: PLC0415 - nor is gRPC's library
+
+    return await start(settings, service.inference, service.counters, service.state, service.tls, service.bearer)
 
 
 async def _first(*tasks: "asyncio.Task[Any]") -> "set[asyncio.Task[Any]]":
