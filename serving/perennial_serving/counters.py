@@ -16,7 +16,7 @@ from perennial.contracts.baseline import Distribution
 from perennial_serving.bins import CategoryBins, NumericBins
 from perennial_serving.model import Model, Prediction
 
-CODES = (200, 400, 401, 408, 413, 429, 499, 500)
+CODES = (200, 400, 401, 408, 413, 429, 499, 500, 504)
 REASONS = (
     "malformed",
     "unknown_key",
