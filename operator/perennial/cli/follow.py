@@ -71,6 +71,8 @@ class Subject:
 
     def line(self) -> str:
         """In one sentence."""
+        if self.objects.trouble:
+            return self.objects.trouble
         if self.wish.name is None:
             return "\n".join(f"{view.deployment.metadata.name}: {_headline(view)}" for view in self.views())
         return (

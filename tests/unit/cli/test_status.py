@@ -178,7 +178,7 @@ def test_the_other_kinds_show_their_conditions_and_key_fields() -> None:
     }  # fmt: skip
     training = {
         "metadata": {"name": "heart", "namespace": "clinic"}, "spec": {"model": "heart"},
-        "status": {"phase": "Failed", "runs": [run], "conditions": [condition("Ready", "False", "GateFailed", "recall")]},
+        "status": {"runs": [run], "conditions": [condition("Ready", "False", "GateFailed", "recall")]},
     }  # fmt: skip
     text = read(resources.tree(ModelTraining, training, NOW))
     assert text.splitlines()[0] == "GateFailed: recall"
