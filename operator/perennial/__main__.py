@@ -97,7 +97,7 @@ async def run(settings: Settings) -> int:
         log.info("leading as %s", settings.identity)
         health.role = "leader"
         metrics.leads()
-        prometheus = await stack.enter_async_context(Prometheus(settings.prometheus_url))
+        prometheus = await stack.enter_async_context(Prometheus(settings.prometheus_url, settings.prometheus_access))
         context = Context(api, prometheus, Store(api), settings)
         try:
             await _unless(told, _lead_while_held(lease, lead(settings, context, connection, (metrics, health))))

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import aiohttp
 import msgspec
+
+from perennial.adapters.prometheus_access import Access, AccessError, Credentials
 
 _BODY_SHOWN = 300
 _REPEATABLE = frozenset({"timeout", "canceled", "unavailable", "internal", "not_found", ""})
@@ -40,7 +42,7 @@ class _Data(msgspec.Struct, rename="camel"):
 
 class _Answer(msgspec.Struct, rename="camel"):
     status: str
-    data: _Data | None = None
+    data: msgspec.Raw | None = None
     error_type: str = ""
     error: str = ""
 
@@ -51,8 +53,9 @@ class Prometheus:
     One session for the process, opened with the first query; ``timeout`` is seconds for a whole query.
     """
 
-    def __init__(self, url: str, *, timeout: float = 15.0) -> None:
+    def __init__(self, url: str, access: Access | None = None, *, timeout: float = 15.0) -> None:
         self._url = url.rstrip("/")
+        self._credentials = Credentials(access or Access())
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
@@ -85,15 +88,34 @@ class Prometheus:
         span = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return await self._ask("query_range", {"query": expr, **span})
 
+    async def parse(self, expr: str) -> None:
+        """Nothing when ``expr`` is PromQL. Raises QueryRejected with the place and the cause, and PrometheusUnavailable
+        also where the server (one that speaks Prometheus' API, but is none) does not offer this.
+        """
+        status, answer = await self._answer("format_query", {"query": expr})
+        if answer.status != "success":
+            self._refuse(status, answer)
+
     async def _ask(self, path: str, form: dict[str, str]) -> list[Series]:
         form["timeout"] = f"{self._timeout:.0f}s"
-        status, body = await self._post(f"{self._url}/api/v1/{path}", form)
+        status, answer = await self._answer(path, form)
+        if answer.status != "success" or answer.data is None:
+            self._refuse(status, answer)
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
-            if answer.status == "success" and answer.data is not None:
-                return _series(answer.data)
+            return _series(msgspec.json.decode(answer.data, type=_Data))
+        except msgspec.MsgspecError as error:
+            raise PrometheusUnavailable(f"{self._url} answered with no result: {_shown(bytes(answer.data))}") from error
+
+    async def _answer(self, path: str, form: dict[str, str]) -> tuple[int, _Answer]:
+        status, body = await self._post(f"{self._url}/api/v1/{path}", form)
+        if status in {401, 403}:
+            raise PrometheusUnavailable(f"{self._url} answered {status}: it does not take our credentials")
+        try:
+            return status, msgspec.json.decode(body, type=_Answer)
         except msgspec.MsgspecError as error:
             raise PrometheusUnavailable(f"{self._url} answered {status} with no result: {_shown(body)}") from error
+
+    def _refuse(self, status: int, answer: _Answer) -> NoReturn:
         if answer.error_type in _REPEATABLE or (status >= 500 and answer.error_type != "execution"):
             raise PrometheusUnavailable(f"{self._url}: {answer.error_type or status}: {answer.error}")
         raise QueryRejected(f"{answer.error_type}: {answer.error}")
@@ -104,8 +126,14 @@ class Prometheus:
             limits = aiohttp.ClientTimeout(total=self._timeout + 2, sock_connect=5)
             self._session = aiohttp.ClientSession(timeout=limits)
         try:
-            async with self._session.post(url, data=form) as response:
+            tls = self._credentials.tls() if self._url.startswith("https:") else True
+            # A redirect would carry the credentials to where nobody said that they belong.
+            async with self._session.post(
+                url, data=form, headers=self._credentials.headers(), ssl=tls, allow_redirects=False
+            ) as response:
                 return response.status, await response.read()
+        except AccessError as error:
+            raise PrometheusUnavailable(f"{self._url}: {error}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise PrometheusUnavailable(f"{self._url}: {type(error).__name__}: {error}") from error
 

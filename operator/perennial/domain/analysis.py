@@ -1,67 +1,34 @@
-"""The analysis of a canary: what is asked of Prometheus, when, and what the answers are worth.
+"""The analysis of a new version: when it is measured, and what the answers are worth.
 
 No data is never good: a metric that cannot be measured neither passes nor fails, and the rollout waits.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
 from perennial.api.common import seconds
 from perennial.api.deployment import Measurement, RolloutStatus
 from perennial.api.rollout import Analysis, AnalysisMetric
-from perennial.contracts.names import METRIC_DURATION, METRIC_REQUESTS
+from perennial.domain.analysis_figures import LEAST_PREDICTIONS, quantile, shift
+from perennial.domain.analysis_limits import Bounds, Figure, LimitError, Result, bounds, verdict
+from perennial.domain.analysis_observed import Observed, Trouble, Unavailable
+from perennial.domain.analysis_queries import REQUESTS, source
+
+__all__ = [
+    "KEPT", "Observed", "Unavailable", "blind", "judge", "newest", "next_analysis", "request_share", "satisfied",
+    "undecided",
+]  # fmt: skip
 
 KEPT = 20
-
-
-@dataclass(frozen=True)
-class Observed:
-    """An interval that ended now. ``requests`` and ``errors`` (answers 5xx) by version; ``latency_p99`` in seconds is
-    the new version's, None where it had no requests. ``revision`` is the one that was measured.
-    """
-
-    revision: str
-    requests: dict[str, float] = field(default_factory=dict)
-    errors: dict[str, float] = field(default_factory=dict)
-    latency_p99: float | None = None
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Prometheus did not answer; ``message`` says how."""
-
-    revision: str
-    message: str
-
-
-def requests_query(deployment: str, versions: Sequence[str], interval: float) -> str:
-    """Requests in the last ``interval`` (s) by version and status code; ``deployment`` is "namespace/name"."""
-    chosen = "|".join(sorted(set(versions)))
-    selector = f'deployment="{deployment}",version=~"{chosen}"'
-    return f"sum by (version, code) (increase({METRIC_REQUESTS}{{{selector}}}[{interval:.0f}s]))"
-
-
-def latency_query(deployment: str, version: str, interval: float) -> str:
-    """The 99th percentile of the request duration (s) over the last ``interval`` (s)."""
-    selector = f'deployment="{deployment}",version="{version}"'
-    buckets = f"sum by (le) (increase({METRIC_DURATION}_bucket{{{selector}}}[{interval:.0f}s]))"
-    return f"histogram_quantile(0.99, {buckets})"
+_MESSAGE_LIMIT = 512
 
 
 def next_analysis(rollout: RolloutStatus, analysis: Analysis) -> datetime:
     """When the next measurement is due: its whole interval lies within the step."""
     begun = max(rollout.step_since, rollout.last_analysis or rollout.step_since)
     return begun + timedelta(seconds=seconds(analysis.interval))
-
-
-def limit(metric: AnalysisMetric) -> float:
-    """The largest good value: a share, or seconds. Raises ValueError for what is neither."""
-    text = str(metric.max)
-    if text.endswith("ms"):
-        return float(text[:-2]) / 1000
-    return float(text.removesuffix("s"))
 
 
 def judge(analysis: Analysis, measured: Observed | Unavailable, version: str, now: datetime) -> list[Measurement]:
@@ -72,22 +39,151 @@ def judge(analysis: Analysis, measured: Observed | Unavailable, version: str, no
 def _measure(
     metric: AnalysisMetric, analysis: Analysis, measured: Observed | Unavailable, version: str, now: datetime
 ) -> Measurement:
-    value = None if isinstance(measured, Unavailable) else _value(metric, analysis, measured, version)
-    bound = limit(metric)
-    result: Literal["Pass", "Fail", "NoData"] = "NoData"
-    if value is not None:
-        result = "Pass" if value <= bound else "Fail"
-        value = float(f"{value:.6g}")
-    return Measurement(at=now, name=metric.name, value=value, max=bound, result=result)
+    limits, value = Bounds(), None
+    try:
+        limits = bounds(metric)
+        found = _figure(metric, analysis, measured, version)
+    except LimitError as error:
+        found = Missing("Inconclusive", f"{error.field}: {error}")
+    if isinstance(found, Missing):
+        result, message = found.result, found.message
+    else:
+        result, message = verdict(found, limits)
+        value = float(f"{found.value:.6g}")
+    return Measurement(
+        at=now, name=metric.name, value=value, max=limits.max, min=limits.min, result=result,
+        message=message[:_MESSAGE_LIMIT],
+    )  # fmt: skip
 
 
-def _value(metric: AnalysisMetric, analysis: Analysis, observed: Observed, version: str) -> float | None:
-    requests = observed.requests.get(version, 0.0)
-    if requests < analysis.min_requests:
-        return None
-    if metric.builtin == "ErrorRate":
-        return observed.errors.get(version, 0.0) / requests
-    return observed.latency_p99
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why there is no figure."""
+
+    result: Result
+    message: str
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What a figure is made from."""
+
+    analysis: Analysis
+    observed: Observed
+    version: str
+
+    @property
+    def requests(self) -> float:
+        """Requests to the new version."""
+        return self.observed.requests.get(self.version, 0.0)
+
+    def few(self, count: float, what: str, *, least: int = 1) -> Missing | None:
+        """NoData where there are not enough of what the figure is made of."""
+        needed = max(least, self.analysis.min_requests)
+        # Sums of increases are not exact: 20 requests may come as 19.9999.
+        if round(count, 3) >= needed:
+            return None
+        return Missing("NoData", f"{math.floor(count + 0.001)} {what}, {needed} needed")
+
+
+def _figure(
+    metric: AnalysisMetric, analysis: Analysis, measured: Observed | Unavailable, version: str
+) -> Figure | Missing:
+    if isinstance(measured, Unavailable):
+        return Missing("NoData", f"Prometheus does not answer: {measured.message}")
+    trouble = measured.troubles.get(source(metric))
+    if trouble is None and metric.builtin not in _OF_THEIR_OWN:
+        trouble = measured.troubles.get(REQUESTS)
+    if trouble is not None:
+        return _unanswered(trouble)
+    scene = _Scene(analysis, measured, version)
+    return _BUILTINS[metric.builtin](scene) if metric.builtin else _answer(scene, metric.name)
+
+
+def _unanswered(trouble: Trouble) -> Missing:
+    if trouble.kind == "Refused":
+        return Missing("Inconclusive", f"Prometheus refuses the query: {trouble.message}")
+    return Missing("NoData", f"Prometheus does not answer: {trouble.message}")
+
+
+def _error_rate(scene: _Scene) -> Figure | Missing:
+    errors = scene.observed.errors.get(scene.version, 0.0)
+    return scene.few(scene.requests, "requests") or Figure(min(1.0, errors / scene.requests))
+
+
+def _throughput(scene: _Scene) -> Figure | Missing:
+    return scene.few(scene.requests, "requests") or Figure(scene.requests / seconds(scene.analysis.interval))
+
+
+def _latency(share: float) -> Callable[[_Scene], Figure | Missing]:
+    def figure(scene: _Scene) -> Figure | Missing:
+        # What the caller got wrong is a request, but no latency of ours: the histogram leaves it out.
+        timed = max(scene.observed.durations.values(), default=0.0)
+        few = scene.few(scene.requests, "requests") or scene.few(timed, "answered requests")
+        return few or quantile(share, scene.observed.durations) or Missing("NoData", "the histogram has no buckets")
+
+    return figure
+
+
+def _prediction_shift(scene: _Scene) -> Figure | Missing:
+    new, stable = scene.observed.bins, scene.observed.stable_bins
+    few = (
+        scene.few(scene.requests, "requests")
+        or scene.few(sum(new.values()), "predictions", least=LEAST_PREDICTIONS)
+        or scene.few(sum(stable.values()), "predictions of the stable version", least=LEAST_PREDICTIONS)
+    )
+    if few:
+        return few
+    if new.keys() != stable.keys():
+        return Missing("Inconclusive", "the two versions count their predictions in different bins: train them anew")
+    return shift(new, stable)
+
+
+def _agreement(scene: _Scene) -> Figure | Missing:
+    rows = sum(scene.observed.rows.values())
+    return scene.few(rows, "rows compared") or Figure(scene.observed.rows.get("agree", 0.0) / rows)
+
+
+def _performance(scene: _Scene) -> Figure | Missing:
+    labels = sum(scene.observed.labels.values())
+    right = sum(count for (predicted, actual), count in scene.observed.labels.items() if predicted == actual)
+    return scene.few(labels, "labels") or Figure(right / labels)
+
+
+_BUILTINS: dict[str, Callable[[_Scene], Figure | Missing]] = {
+    "ErrorRate": _error_rate,
+    "LatencyP50": _latency(0.5),
+    "LatencyP99": _latency(0.99),
+    "Throughput": _throughput,
+    "PredictionShift": _prediction_shift,
+    "Agreement": _agreement,
+    "Performance": _performance,
+}
+_OF_THEIR_OWN = frozenset({"Agreement", "Performance"})
+"""They count something else than requests."""
+
+
+def _answer(scene: _Scene, name: str) -> Figure | Missing:
+    few = scene.few(scene.requests, "requests")
+    if few:
+        return few
+    values = scene.observed.answers.get(name, ())
+    if not values:
+        return Missing("NoData", "the query finds no series")
+    if len(values) > 1:
+        return Missing("Inconclusive", f"the query gives {len(values)} series, not one: aggregate it, such as by sum()")
+    [value] = values
+    if math.isnan(value):
+        return Missing("NoData", "the query gives NaN")
+    if math.isinf(value):
+        return Missing("Inconclusive", "the query gives an infinite value")
+    return Figure(value)
+
+
+# --- what was found so far ----------------------------------------------------------------------------------------
 
 
 def newest(rollout: RolloutStatus, name: str) -> Measurement | None:
@@ -103,8 +199,17 @@ def satisfied(rollout: RolloutStatus, analysis: Analysis) -> bool:
 
 def blind(rollout: RolloutStatus, analysis: Analysis) -> list[str]:
     """The metrics whose newest measurement in this step found no data."""
+    return _that_are(rollout, analysis, "NoData")
+
+
+def undecided(rollout: RolloutStatus, analysis: Analysis) -> list[str]:
+    """The metrics whose newest measurement in this step is neither good nor bad."""
+    return _that_are(rollout, analysis, "Inconclusive")
+
+
+def _that_are(rollout: RolloutStatus, analysis: Analysis, result: Result) -> list[str]:
     found = [newest(rollout, metric.name) for metric in analysis.metrics]
-    return [each.name for each in found if each is not None and each.result == "NoData"]
+    return [each.name for each in found if each is not None and each.result == result]
 
 
 def request_share(measured: Observed | Unavailable, stable: str, canary: str) -> float | None:

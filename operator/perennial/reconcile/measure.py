@@ -1,41 +1,68 @@
 """The measurements of a rollout, asked of Prometheus."""
 
-import math
+import asyncio
 from datetime import datetime
 
-from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected, Series
+from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected
 from perennial.api.common import seconds
 from perennial.api.deployment import ModelDeployment
-from perennial.domain.analysis import Observed, Unavailable, latency_query, next_analysis, requests_query
+from perennial.domain.analysis import Observed, Unavailable, next_analysis
+from perennial.domain.analysis_observed import Answer, Trouble, read
+from perennial.domain.analysis_problem import problems
+from perennial.domain.analysis_queries import Subject, questions
+from perennial.domain.rollout_state import Finding
+
+_MESSAGE_LIMIT = 500
 
 
 async def measure(prometheus: Prometheus, owner: ModelDeployment, now: datetime) -> Observed | Unavailable | None:
     """The interval that ends now, when a measurement is due; that Prometheus is away is a finding, not an error."""
-    rollout, stable, analysis = owner.status.rollout, owner.status.stable, owner.spec.rollout.analysis
-    if rollout is None or stable is None or rollout.step < 0 or now < next_analysis(rollout, analysis):
+    analysis, rollout = owner.spec.rollout.analysis, owner.status.rollout
+    subject = _subject(owner, now)
+    if subject is None or rollout is None or rollout.step < 0 or now < next_analysis(rollout, analysis):
         return None
-    deployment, interval = f"{owner.metadata.namespace}/{owner.metadata.name}", seconds(analysis.interval)
-    version, at = rollout.target.version, now.timestamp()
+    asked = questions(analysis.metrics, subject)
+    answers = await asyncio.gather(*(_ask(prometheus, query, now.timestamp()) for query in asked.values()))
+    return read(subject, dict(zip(asked, answers, strict=True)))
+
+
+def _subject(owner: ModelDeployment, now: datetime) -> Subject | None:
+    rollout, stable = owner.status.rollout, owner.status.stable
+    if rollout is None or stable is None:
+        return None
+    interval = seconds(owner.spec.rollout.analysis.interval)
+    return Subject(
+        namespace=owner.metadata.namespace,
+        name=owner.metadata.name,
+        version=rollout.target.version,
+        revision=rollout.target.revision,
+        stable=stable.version,
+        interval=interval,
+        labels_over=max(interval, (now - rollout.step_since).total_seconds()),
+    )
+
+
+async def _ask(prometheus: Prometheus, query: str, at: float) -> Answer:
     try:
-        requests = await prometheus.query(requests_query(deployment, (version, stable.version), interval), at)
-        latency = await prometheus.query(latency_query(deployment, version, interval), at)
-    except (PrometheusUnavailable, QueryRejected) as error:
-        return Unavailable(rollout.target.revision, str(error)[:500])
-    return _observed(rollout.target.revision, requests, latency)
+        return await prometheus.query(query, at)
+    except QueryRejected as error:
+        return Trouble("Refused", str(error)[:_MESSAGE_LIMIT])
+    except PrometheusUnavailable as error:
+        return Trouble("Away", str(error)[:_MESSAGE_LIMIT])
 
 
-def _observed(revision: str, requests: list[Series], latency: list[Series]) -> Observed:
-    total: dict[str, float] = {}
-    errors: dict[str, float] = {}
-    for series in requests:
-        version, code, value = series.labels.get("version", ""), series.labels.get("code", ""), _value(series)
-        total[version] = total.get(version, 0.0) + (value or 0.0)
-        if code.startswith("5"):
-            errors[version] = errors.get(version, 0.0) + (value or 0.0)
-    return Observed(revision, total, errors, _value(latency[0]) if latency else None)
-
-
-def _value(series: Series) -> float | None:
-    """The newest value; None where there is none to reckon with (NaN: no requests)."""
-    value = series.points[-1][1] if series.points else math.nan
-    return None if math.isnan(value) else value
+async def analysis_problem(prometheus: Prometheus, owner: ModelDeployment) -> Finding | None:
+    """What is wrong with the analysis. Whether a query is PromQL, and where it is not, Prometheus itself knows best:
+    it is asked about what our own parser does not take, and its word counts where it answers.
+    """
+    for problem in problems(owner):
+        if not problem.query:
+            return problem.finding()
+        try:
+            await prometheus.parse(problem.query)
+        except QueryRejected as error:
+            message = f"{error}, in {problem.query[:200]}"
+            return Finding(problem.finding().reason, f"metric {problem.metric}: {problem.field}: {message}")
+        except PrometheusUnavailable:
+            return problem.finding()
+    return None

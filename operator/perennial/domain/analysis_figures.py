@@ -1,0 +1,120 @@
+"""The figures of the builtin metrics, from counts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import chndtr
+
+from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, Distribution
+from perennial.domain.analysis_limits import Figure
+from perennial.domain.drift.bins import group
+from perennial.domain.drift.statistics import shares
+
+LEAST_PREDICTIONS = 20
+"""Of fewer, four bins cannot be told apart: a shift of them would always be none."""
+CHANCE = 0.05
+"""A shift over its limit that chance alone gives more often than this is inconclusive."""
+
+
+class Quantile(Figure):
+    """A duration (s); ``beyond``: it lies above the last bucket's limit, which is all that is known of it."""
+
+    def __init__(self, value: float, *, beyond: bool) -> None:
+        super().__init__(value)
+        self._beyond = beyond
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether it may be any time from ``value`` up."""
+        return self._beyond
+
+    @property
+    def doubt(self) -> str:
+        """What is known of it."""
+        return f"{self.value:g} s or longer: no bucket is above" if self._beyond else ""
+
+
+def quantile(share: float, durations: Mapping[float, float]) -> Quantile | None:
+    """The time (s) in which ``share`` of the requests were answered; None without requests.
+
+    ``durations`` are cumulative counts by upper limit (s), one of them infinite; the value is interpolated within its
+    bucket, as Prometheus' histogram_quantile does it.
+    """
+    limits = sorted(durations)
+    if len(limits) < 2 or not math.isinf(limits[-1]):
+        return None
+    # increase() extrapolates each bucket by itself: what is cumulative may come out a little uneven.
+    counts = np.maximum.accumulate([durations[limit] for limit in limits])
+    if counts[-1] <= 0:
+        return None
+    place = int(np.searchsorted(counts, share * counts[-1]))
+    if place == len(limits) - 1:
+        return Quantile(limits[-2], beyond=True)
+    low, under = (limits[place - 1], counts[place - 1]) if place else (0.0, 0.0)
+    within = (share * counts[-1] - under) / (counts[place] - under) if counts[place] > under else 0.0
+    return Quantile(low + (limits[place] - low) * float(within), beyond=False)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """``index`` is the raw population stability index, ``freedom`` bins - 1, ``rows`` n m / (n + m)."""
+
+    index: float
+    freedom: int
+    rows: float
+
+
+class Shift(Figure):
+    """A population stability index without its bias, which knows its sampling noise.
+
+    With n and m independent rows and B bins, n m / (n + m) times the index is noncentral chi-square on B - 1 degrees of
+    freedom, its noncentrality n m / (n + m) times the true index: Yurdakul & Naranjo 2020 (Journal of Risk Model
+    Validation 14(4)) where nothing shifted, its local alternatives (Read & Cressie 1988, Goodness-of-Fit Statistics,
+    4.2; the index is a sum of two power divergences) where something did.
+    """
+
+    def __init__(self, noise: _Noise) -> None:
+        super().__init__(max(0.0, noise.index - noise.freedom / noise.rows))
+        self._noise = noise
+
+    def chance(self, limit: float) -> float:
+        """How often a true index of ``limit`` gives an index as large as this one, or larger."""
+        if not self._noise.freedom:
+            return 1.0
+        rows = self._noise.rows
+        return float(1 - chndtr(rows * self._noise.index, self._noise.freedom, rows * max(0.0, limit)))
+
+    def surely_above(self, limit: float) -> bool:
+        """Whether chance gives so large an index less often than once in twenty times where the true one is the
+        limit.
+        """
+        return self.value > limit and self.chance(limit) < CHANCE
+
+    @property
+    def doubt(self) -> str:
+        """Why a value above the limit is not enough."""
+        return f"within sampling noise: {self._noise.rows:.0f} effective predictions in {self._noise.freedom + 1} bins"
+
+
+def shift(new: Mapping[str, float], stable: Mapping[str, float]) -> Shift:
+    """Of predictions by bin, the same bins in both. A bin too thin to be compared is counted with a neighbour."""
+    names = tuple(sorted(new, key=_place))
+    after, before = (np.array([counts[name] for name in names], dtype=np.float64) for counts in (new, stable))
+    layout = Distribution("probability", "Numeric", names, tuple(round(count) for count in before))
+    groups = group(layout, after)
+    joined_after, joined_before = groups.total(after), groups.total(before)
+    q, p = shares(joined_after), shares(joined_before)
+    rows = after.sum() * before.sum() / (after.sum() + before.sum())
+    return Shift(_Noise(float(((q - p) * np.log(q / p)).sum()), len(p) - 1, float(rows)))
+
+
+def _place(name: str) -> tuple[float, str]:
+    """Where a bin such as ``[0.1,0.2)`` stands in the order of the probabilities."""
+    if name in {MISSING, INVALID, BELOW, ABOVE}:
+        return (math.inf if name == ABOVE else -math.inf), name
+    try:
+        return float(name.strip("[)]").split(",")[0]), name
+    except ValueError:  # a baseline that somebody else wrote
+        return 0.0, name
