@@ -30,7 +30,7 @@ _logger = logging.getLogger("perennial_serving")
 def build(settings: Settings) -> Service:
     """All that is served, over the verified model. Raises ArtifactError, ModelError or TlsError."""
     model = load(verify(settings))
-    counters, state = Counters(model, settings.deployment, settings.version), State()
+    counters, state = Counters(model, settings.deployment, settings.version, settings.revision), State()
     feedback = Feedback(
         keys=KeyRing(settings.feedback_keys),
         counters=counters,

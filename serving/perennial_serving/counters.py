@@ -83,7 +83,7 @@ class FeedbackTable:
 class Counters:
     """All counts of one predictor. Not for threads: the event loop alone touches them."""
 
-    def __init__(self, model: Model, deployment: str, version: str) -> None:
+    def __init__(self, model: Model, deployment: str, version: str, revision: str = "") -> None:
         signature, baseline = model.signature, model.baseline
         by_name = {item.name: item for item in baseline.features}
         self._features = [
@@ -105,7 +105,9 @@ class Counters:
         self._width = len(signature.classes)
         self._feedback = {version: FeedbackTable(self._width)}
         features = [by_name[item.name] for item in signature.inputs]
-        self._keys = _Keys(deployment, version, signature.classes, features, baseline.prediction)
+        # Two configurations of one version are told apart by their revision alone.
+        pod = {"deployment": deployment, **({"revision": revision} if revision else {})}
+        self._keys = _Keys(pod, version, signature.classes, features, baseline.prediction)
         self._shown = False
 
     @property
@@ -206,14 +208,14 @@ class _Keys:
 
     def __init__(
         self,
-        deployment: str,
+        pod: dict[str, str],
         version: str,
         classes: tuple[str, ...],
         features: Sequence[Distribution],
         prediction: Distribution,
     ) -> None:
-        base = {"deployment": deployment, "version": version}
-        self._deployment, self._classes = deployment, classes
+        base = {**pod, "version": version}
+        self._pod, self._classes = pod, classes
         self.requests = [_series(names.METRIC_REQUESTS, **base, code=str(code)) for code in CODES]
         limits = [*map(repr, BUCKETS), "+Inf"]
         self.durations = [_series(f"{names.METRIC_DURATION}_bucket", **base, le=limit) for limit in limits]
@@ -228,7 +230,7 @@ class _Keys:
         self.rejected = [_series(names.METRIC_FEEDBACK_REJECTED, **base, reason=reason) for reason in REASONS]
 
     def feedback(self, version: str) -> list[str]:
-        base = {"deployment": self._deployment, "version": version}
+        base = {**self._pod, "version": version}
         return [
             _series(names.METRIC_FEEDBACK, **base, predicted=predicted, actual=actual)
             for predicted in self._classes

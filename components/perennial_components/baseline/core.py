@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import Baseline, Distribution
+from perennial.contracts.baseline import PREDICTION_EDGES, Baseline, Distribution
 from perennial.contracts.signature import Input, Signature
-from perennial_components.baseline.bins import categorical, counted, edges_of, numeric
+from perennial_components.baseline.bins import categorical, counted, numeric
 from perennial_components.baseline.calibration import calibration_points
 from perennial_components.storage import OutOfFold
 from perennial_components.table import category_texts, numbers, unreadable
@@ -18,7 +18,7 @@ def baseline(table: pd.DataFrame, signature: Signature, predictions: OutOfFold, 
     return Baseline(
         rows=len(table),
         features=tuple(_feature(item, table) for item in signature.inputs),
-        prediction=_prediction(chosen),
+        prediction=counted("probability", PREDICTION_EDGES, chosen),
         predicted=_predicted(signature, predictions.probabilities),
         calibration=calibration_points(chosen, predictions.target == signature.positive),
         metrics=metrics,
@@ -32,11 +32,6 @@ def _feature(item: Input, table: pd.DataFrame) -> Distribution:
     values, invalid = numbers(column), unreadable(column)
     values[invalid] = np.nan
     return numeric(item.name, values, int(invalid.sum()))
-
-
-def _prediction(probabilities: NDArray[np.float64]) -> Distribution:
-    inner = {round(edge, 3) for edge in edges_of(probabilities)[1:-1]} - {0.0, 1.0}
-    return counted("probability", (0.0, *sorted(inner), 1.0), probabilities)
 
 
 def _predicted(signature: Signature, probabilities: NDArray[np.float64]) -> Distribution:

@@ -20,6 +20,9 @@ BELOW = "__below__"
 ABOVE = "__above__"
 OTHER = "__other__"
 
+PREDICTION_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+"""Of every version's prediction: two versions can be compared only in the same bins."""
+
 _INVALID_AT = 1
 _BELOW_AT = 2
 _FIRST_CATEGORY = 2
@@ -41,7 +44,7 @@ class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """``features`` over all rows of the run; ``prediction`` (probability of the positive class, Numeric, edges 0…1) and
+    """``features`` over all rows of the run; ``prediction`` (probability of the positive class, in bins of PREDICTION_EDGES) and
     ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw probability to a calibrated one
     by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g. {"accuracy": 0.85}.
     """

@@ -161,6 +161,7 @@ def _predictor(owner: ModelDeployment, revision: Revision, artifacts: Artifacts,
     named = {
         "PERENNIAL_MODEL": owner.spec.model,
         "PERENNIAL_VERSION": revision.version,
+        "PERENNIAL_REVISION": revision.revision,
         "PERENNIAL_DEPLOYMENT": f"{owner.metadata.namespace}/{owner.metadata.name}",
         "PERENNIAL_FEEDBACK_KEYS": _KEYS_DIR,
         "PERENNIAL_WATCHED_DIR": _SETTINGS_DIR,

@@ -42,6 +42,11 @@ def test_every_series_is_there_at_zero_from_the_start(counters: Counters, model:
     assert bins == set(model.baseline.features[0].bins)
 
 
+def test_the_revision_is_a_label_of_every_series(model: Model) -> None:
+    told = samples(look(Counters(model, DEPLOYMENT, VERSION, "a1b2")))
+    assert all(("revision", "a1b2") in pairs for _, pairs in told)
+
+
 def test_each_family_is_described_once_and_stands_together(counters: Counters) -> None:
     families = [line.split()[2] for line in look(counters).splitlines() if line.startswith("# TYPE")]
     assert len(families) == len(set(families)) == 8
