@@ -35,9 +35,9 @@ class Store(msgspec.Struct, frozen=True):
 class Settings(Store, frozen=True, kw_only=True):
     """Each field is the environment variable ``PERENNIAL_<NAME>``; seconds and bytes where the name says so.
 
-    ``deployment`` is "namespace/name"; ``revision`` is the hash
-    of version, image and configuration, a label of the metrics. ``connection_max_age`` (s, 0 for no limit): kube-proxy balances connections, not
-    requests, so a canary's weight holds for keep-alive clients only if their connections are renewed.
+    ``deployment`` is "namespace/name"; ``revision`` is the hash of version, image and configuration, a label of the
+    metrics. ``connection_max_age`` (s, 0 for no limit): kube-proxy balances connections, not requests, so a canary's
+    weight holds for keep-alive clients only if their connections are renewed.
     ``max_waiting``: requests accepted and not yet answered, beyond which callers are told to come back.
     ``deadline_seconds`` (0 for none): a request that could not be answered by then is not scored any more.
     """

@@ -44,9 +44,10 @@ class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """``features`` over all rows of the run; ``prediction`` (probability of the positive class, in bins of PREDICTION_EDGES) and
-    ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw probability to a calibrated one
-    by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g. {"accuracy": 0.85}.
+    """``features`` over all rows of the run; ``prediction`` (probability of the positive class, in the bins of
+    PREDICTION_EDGES) and ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw
+    probability to a calibrated one by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g.
+    {"accuracy": 0.85}.
     """
 
     rows: int
