@@ -23,7 +23,7 @@ from tests.api.test_deployment import DEPLOYMENT, version
 from tests.api.world import World, deployment_controller
 
 PLUGIN = Path(sys.executable).with_name("kubectl-perennial")
-PATIENCE = 30
+PATIENCE = 90
 Json = dict[str, Any]
 
 
@@ -157,7 +157,7 @@ async def test_a_rollout_is_paused_resumed_and_begun_anew(person: Person) -> Non
     await person.said("resume", "heart")
     assert (await person.status())["phase"] == "Progressing"
     await person.said("promote", "heart")
-    assert (await person.status())["rollout"]["step"] == 1
+    await person.until(lambda status: (status.get("rollout") or {}).get("step") == 1)
     await person.said("retry", "heart")
     await person.until(lambda status: (status.get("rollout") or {}).get("step") == 0)
 

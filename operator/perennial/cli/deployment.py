@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from perennial.api.common import parse_time, seconds
+from perennial.api.common import parse_time
 from perennial.api.deployment import ModelDeployment, Revision, RolloutStatus
 from perennial.api.rollout import AnalysisMetric
 from perennial.api.version import ModelVersion
-from perennial.cli.words import percent, span
+from perennial.cli.words import span
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION, LABEL_VERSION
+from perennial.domain import rollout_stages
 from perennial.domain.conditions import find
 from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
 from perennial.domain.rollout_quarantine import Quarantined, quarantines
@@ -130,14 +131,9 @@ def headline(found: View, now: datetime) -> str:
     ready, progressing, degraded = map(found.said, ("Ready", "Progressing", "Degraded"))
     if status.rollout is None:
         parts = [ready, "" if status.held else degraded]  # what is held, Ready says, too
-    elif status.stable is None:
-        parts = [progressing or ready]
     else:
         left = next((stage.left for stage in stages(found, now) if stage.state == "now" and stage.left), None)
-        parts = [
-            f"{status.stable.version} serves",
-            progressing + (f", {span(left.total_seconds())} left" if left else ""),
-        ]
+        parts = [ready, progressing + (f", {span(left.total_seconds())} left" if left else "")]
     told = [part for number, part in enumerate(parts) if part and not any(part in other for other in parts[:number])]
     stale = (status.observed_generation or 0) < found.deployment.metadata.generation
     return "; ".join(told) + (" (the operator has not seen the newest spec yet)" if stale else "")
@@ -176,23 +172,7 @@ def _note(rollout: RolloutStatus, found: View, *, over: bool) -> str:
 
 def _middle(found: View, rollout: RolloutStatus) -> list[tuple[str, float | None]]:
     """(title, seconds that it is held) of the stages between the first pods and the promotion."""
-    spec, name = found.deployment.spec.rollout, found.deployment.metadata.name
-    if rollout.strategy == "Canary":
-        return [
-            (f"{percent(step.weight)} of the requests{_hold(step.hold)}", _seconds(step.hold)) for step in spec.steps
-        ]
-    if rollout.strategy == "BlueGreen" and spec.preview:
-        hold = spec.preview.hold
-        return [(f"stands complete behind {name}-preview{_hold(hold)}", _seconds(hold))]
-    if rollout.strategy == "Shadow" and spec.shadow:
-        hold = spec.shadow.hold
-        return [(f"answers copies of {percent(spec.shadow.share)} of the requests{_hold(hold)}", _seconds(hold))]
-    return []
-
-
-def _hold(hold: str | None) -> str:
-    return f" for {hold}" if hold else " until a person promotes"
-
-
-def _seconds(hold: str | None) -> float | None:
-    return seconds(hold) if hold else None
+    spec = found.deployment.spec
+    if spec.rollout.strategy != rollout.strategy:
+        return []
+    return [(stage.words, stage.hold) for stage in rollout_stages.stages(spec, spec.predictor.replicas)]

@@ -50,8 +50,8 @@ def test_a_rollout_shows_its_stages_and_the_time_that_is_left() -> None:
     assert text.splitlines()[0] == "heart-v3 serves; heart-v4 takes 25 % (step 1 of 2), 42s left"
     assert "rollout → heart-v4 revision rev4 1/1 ready serving:abc123 Canary, begun 1m ago" in text
     assert "✔ its pods start" in text
-    assert "● 25 % of the requests for 1m 42s left" in text
-    assert "○ 50 % of the requests until a person promotes" in text
+    assert "● takes 25 % for 1m 42s left" in text
+    assert "○ takes 50 % until it is promoted" in text
     assert "○ takes all requests" in text
     assert "traffic wanted 25 %, real 33.3 % of the pods, measured 31.2 % of the requests" in text
 
@@ -76,8 +76,8 @@ def test_measurements_stand_with_value_bound_verdict_and_those_before() -> None:
 @pytest.mark.parametrize(
     ("strategy", "spec", "stage"),
     [
-        ("BlueGreen", {"preview": {"hold": "5m"}}, "● stands complete behind heart-preview for 5m 4m42s left"),
-        ("BlueGreen", {"preview": {"pause": {}}}, "● stands complete behind heart-preview until a person promotes"),
+        ("BlueGreen", {"preview": {"hold": "5m"}}, "● stands behind the preview Service for 5m 4m42s left"),
+        ("BlueGreen", {"preview": {"pause": {}}}, "● stands behind the preview Service until it is promoted"),
         ("Shadow", {"shadow": {"share": 20, "hold": "5m"}}, "● answers copies of 20 % of the requests for 5m"),
         ("Recreate", {}, "● takes all requests"),
     ],
@@ -88,7 +88,7 @@ def test_each_strategy_has_stages_of_its_own(strategy: str, spec: Json, stage: s
 
 
 def test_a_stage_whose_time_is_over_says_what_it_waits_for() -> None:
-    assert "● 25 % of the requests for 1m its time is over, the analysis is not done" in shown(
+    assert "● takes 25 % for 1m its time is over, the analysis is not done" in shown(
         canary(stepSince=before(minutes=2))
     )
 
