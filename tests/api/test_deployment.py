@@ -66,20 +66,21 @@ def version(number: int, approval: str = "Approved") -> Json:
 
 
 def measures(errors: float = 0.0, latency: float = 0.004) -> Callable[[str], list[Series]]:
-    """A Prometheus to which every version had 600 requests, v2 with this share of errors and this p99 (s)."""
+    """A Prometheus to which v1 had 600 requests and v2 300, with this share of errors and all in this time (s)."""
+    codes = {
+        ("heart-v1", "200"): 600.0,
+        ("heart-v2", "200"): 300.0 * (1 - errors),
+        ("heart-v2", "500"): 300.0 * errors,
+    }
+    buckets = {latency * 0.9999: 0.0, latency: 300.0, float("inf"): 300.0}
 
     def answer(expression: str) -> list[Series]:
-        if "perennial_requests_total" in expression and "code" in expression:
-            assert 'deployment="' in expression
-            assert '/heart"' in expression
-            told = {
-                ("heart-v1", "200"): 600.0,
-                ("heart-v2", "200"): 300.0 * (1 - errors),
-                ("heart-v2", "500"): 300.0 * errors,
-            }
-            return [Series({"version": v, "code": code}, ((0.0, value),)) for (v, code), value in told.items()]
-        if "histogram_quantile" in expression:
-            return [Series({}, ((0.0, latency),))]
+        assert 'deployment="' in expression
+        assert '/heart"' in expression
+        if "perennial_requests_total" in expression:
+            return [Series({"version": name, "code": code}, ((0.0, value),)) for (name, code), value in codes.items()]
+        if "perennial_request_duration_seconds_bucket" in expression:
+            return [Series({"le": str(limit)}, ((0.0, count),)) for limit, count in buckets.items()]
         return []
 
     return answer
@@ -232,7 +233,7 @@ async def test_a_canary_shares_the_traffic_and_takes_over(world: World) -> None:
     assert await selected(world) == {"heart-v1", "heart-v2"}
     assert world.requeue == 30
     found = await status(world)
-    assert found["traffic"] == {"wantedWeight": 33, "realWeight": 33.3}
+    assert found["traffic"] == {"wantedWeight": 33, "realWeight": 33.3, "mirrorShare": 0}
 
     await pass_time(world, 30)
     assert (await status(world))["traffic"]["requestShare"] == 33.3

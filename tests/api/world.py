@@ -41,6 +41,7 @@ EPOCH = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 """Near the API server's own clock, which sets creationTimestamp, and the same in every course of one test."""
 CHILDREN = (
     ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("apps/v1", "Deployment"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"), ("policy/v1", "PodDisruptionBudget"),
 )  # fmt: skip
 ROUNDS = 60
 
