@@ -58,6 +58,7 @@ def test_the_definitions_are_those_of_the_models_and_are_kept() -> None:
     [
         ("image.operator=operator", "/image/operator"),
         ("prometheus.url=prometheus:9090", "/prometheus/url"),
+        ("prometheus.url=http://me:secret@prometheus:9090", "/prometheus/url"),
         ("replicas=two", "/replicas"),
         ("imge.operator=a:b", "additional properties 'imge' not allowed"),
     ],
@@ -68,9 +69,26 @@ def test_values_that_cannot_be_right_are_refused(value: str, message: str) -> No
     assert message in str(caught.value)
 
 
+def test_prometheus_is_reached_with_the_secrets_that_are_named() -> None:
+    secrets = ("prometheus.caSecret=ca", "prometheus.authSecret=auth", "prometheus.headers.X-Scope-OrgID=ward")
+    [found] = [each for each in render("x", *secrets) if each["kind"] == "Deployment"]
+    pod = found["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each} == {
+        "prometheus-ca": "ca", "prometheus-auth": "auth",
+    }  # fmt: skip
+    assert env["PERENNIAL_PROMETHEUS_CA"] == mounts["prometheus-ca"]
+    assert env["PERENNIAL_PROMETHEUS_AUTH"] == mounts["prometheus-auth"]
+    assert env["PERENNIAL_PROMETHEUS_HEADERS"] == '{"X-Scope-OrgID":"ward"}'
+    [job] = [each for each in render("x", *secrets, hooks=True) if each["kind"] == "Job"]
+    assert not [each for each in job["spec"]["template"]["spec"]["volumes"] if "secret" in each], "it waits for none"
+
+
 def test_every_object_is_taken_by_the_api_server_and_pods_are_restricted(server: ApiServer, namespace: str) -> None:
     server.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/warn=restricted")
-    for values in ((), (f"namespaces={{{namespace}}}",)):
+    for values in ((), (f"namespaces={{{namespace}}}", "prometheus.caSecret=ca", "prometheus.authSecret=auth")):
         documents = render(namespace, *values, hooks=True)
         flags = ("--server-side", "--force-conflicts", "--dry-run=server", "--namespace", namespace)
         answer = server.kubectl("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(documents))

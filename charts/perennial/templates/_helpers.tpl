@@ -109,6 +109,15 @@ env:
 - {name: PERENNIAL_COMPONENTS_IMAGE, value: {{ .Values.image.components | quote }}}
 - {name: PERENNIAL_SERVING_IMAGE, value: {{ .Values.image.serving | quote }}}
 - {name: PERENNIAL_PROMETHEUS_URL, value: {{ .Values.prometheus.url | quote }}}
+{{- with .Values.prometheus.headers }}
+- {name: PERENNIAL_PROMETHEUS_HEADERS, value: {{ toJson . | quote }}}
+{{- end }}
+{{- if .Values.prometheus.caSecret }}
+- {name: PERENNIAL_PROMETHEUS_CA, value: /etc/perennial/prometheus-ca}
+{{- end }}
+{{- if .Values.prometheus.authSecret }}
+- {name: PERENNIAL_PROMETHEUS_AUTH, value: /etc/perennial/prometheus-auth}
+{{- end }}
 - {name: PERENNIAL_NAMESPACES, value: {{ join "," .Values.namespaces | quote }}}
 - {name: PERENNIAL_LEASE_NAMESPACE, value: {{ .Release.Namespace | quote }}}
 - {name: PERENNIAL_RESYNC_SECONDS, value: {{ .Values.resyncSeconds | quote }}}

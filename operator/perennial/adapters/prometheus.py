@@ -42,7 +42,7 @@ class _Data(msgspec.Struct, rename="camel"):
 
 class _Answer(msgspec.Struct, rename="camel"):
     status: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     error_type: str = ""
     error: str = ""
 
@@ -99,7 +99,7 @@ class Prometheus:
     async def _ask(self, path: str, form: dict[str, str]) -> list[Series]:
         form["timeout"] = f"{self._timeout:.0f}s"
         status, answer = await self._answer(path, form)
-        if answer.status != "success" or answer.data is None:
+        if answer.status != "success":
             self._refuse(status, answer)
         try:
             return _series(msgspec.json.decode(answer.data, type=_Data))

@@ -53,6 +53,8 @@ class Credentials:
             return found
         token, username, password = (_text(folder / name) for name in (TOKEN, USERNAME, PASSWORD))
         if token is not None:
+            if not token.isascii() or not token.isprintable():
+                raise AccessError(f"{folder}/{TOKEN} is no token: not one line of plain characters")
             found["Authorization"] = f"Bearer {token}"
         elif username is not None and password is not None:
             found["Authorization"] = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
