@@ -42,11 +42,15 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class MirrorSettings(msgspec.Struct, frozen=True):
-    """``share`` percent of the requests go to ``target`` (http[s]://host[:port]), which serves ``version``."""
+    """``share`` percent of the requests go to ``target`` (http[s]://host[:port]), which serves ``version``.
+
+    ``revision``: the target's, which tells two configurations of one version apart.
+    """
 
     target: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/:]+(:[1-9][0-9]{0,4})?/?)?$")] = ""
     share: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0
     version: str = ""
+    revision: str = ""
 
 
 class _Copy(NamedTuple):
@@ -64,14 +68,15 @@ class Mirror:
     """Follows ``mirror.json`` in ``settings.watched_dir``. ``stream`` is None while nothing is to be mirrored."""
 
     def __init__(self, *, settings: Settings, classes: tuple[str, ...], tls: Tls | None) -> None:
-        folder, self._classes, self._tls, self._version = settings.watched_dir, classes, tls, settings.version
-        self._file = Path(folder) / MIRROR_FILE if folder else None
+        self._settings, self._classes, self._tls = settings, classes, tls
+        self._file = Path(settings.watched_dir) / MIRROR_FILE if settings.watched_dir else None
         self._seen: object = None
         self._head = (
             f"POST /v2/models/{settings.model}/infer HTTP/1.1\r\n"
             f"host: {settings.model}\r\n{SHADOW.decode()}: {settings.version}\r\ncontent-type: application/json\r\n"
         ).encode()
-        self._base = {"deployment": settings.deployment, "version": settings.version}
+        revision = {"revision": settings.revision} if settings.revision else {}
+        self._base = {"deployment": settings.deployment, **revision, "version": settings.version}
         self._counts: dict[str, ShadowCounts] = {}
         self.stream: Stream | None = None
 
@@ -85,10 +90,15 @@ class Mirror:
             self.stream.stop()
             self.stream = None
             _logger.info("the mirror is off")
-        # All versions of the deployment watch the same setting, the shadow too.
-        if wanted.target and wanted.share and wanted.version not in {"", self._version}:
+        if wanted.target and wanted.share and wanted.version and not self._is_us(wanted):
             self.stream = self._start(wanted)
             _logger.info("%g %% of the requests are mirrored to %s", wanted.share, wanted.version)
+
+    def _is_us(self, wanted: MirrorSettings) -> bool:
+        """All pods of the deployment watch the same setting, the shadow's too."""
+        if wanted.revision and self._settings.revision:
+            return wanted.revision == self._settings.revision
+        return wanted.version == self._settings.version
 
     async def leave(self) -> None:
         """Gives the copies that are left a moment, then ends."""

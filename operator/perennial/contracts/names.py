@@ -39,7 +39,8 @@ METRIC_SHADOW_DIFFERENCE = "perennial_shadow_score_difference"
 METRIC_ROLE = "perennial_deployment_role"
 
 MIRROR_FILE = "mirror.json"
-"""Entry of a deployment's settings that its predictors watch: {"target": URL, "share": percent, "version": name}."""
+"""Entry of a deployment's settings that its predictors watch: {"target": URL, "share": percent, "version": name,
+"revision": the target's}."""
 
 FILE_MODEL = "model.onnx"
 FILE_SIGNATURE = "signature.json"

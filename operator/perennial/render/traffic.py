@@ -76,7 +76,7 @@ def settings(owner: ModelDeployment, share: int, version: str, target: Revision 
     """The ConfigMap that the stable pods watch: they copy ``share`` percent of requests to the preview Service."""
     port = _ports(owner, target)[0]
     address = f"{port['name']}://{preview_name(owner)}.{owner.metadata.namespace}.svc"
-    mirror = {"target": address, "share": share, "version": version}
+    mirror = {"target": address, "share": share, "version": version, "revision": target.revision if target else ""}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -165,13 +165,27 @@ async def test_a_new_setting_replaces_the_old_one(tmp_path: Path) -> None:
     assert mirror.stream is None
 
 
-def _mirror(folder: Path) -> Any:
+@pytest.mark.parametrize(("revision", "on"), [("abc", False), ("def", True)])
+async def test_two_configurations_of_one_version_are_told_apart(revision: str, on: bool, tmp_path: Path) -> None:
+    setting = {"target": "http://127.0.0.1:1", "share": 5, "version": "heart-disease-v1", "revision": revision}
+    folder = mount(tmp_path / "settings", {"mirror.json": json.dumps(setting).encode()})
+    mirror = _mirror(folder, revision="abc")
+    mirror.look()
+    assert (mirror.stream is not None) is on
+
+
+def _mirror(folder: Path, revision: str = "") -> Any:
     from perennial_serving.mirror import Mirror
     from perennial_serving.settings import Settings
 
     return Mirror(
         settings=Settings(
-            artifacts=(), model=MODEL, version="heart-disease-v1", deployment="heart/x", watched_dir=str(folder)
+            artifacts=(),
+            model=MODEL,
+            version="heart-disease-v1",
+            revision=revision,
+            deployment="heart/x",
+            watched_dir=str(folder),
         ),
         classes=("0", "1"),
         tls=None,
