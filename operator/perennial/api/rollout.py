@@ -92,8 +92,8 @@ class AnalysisMetric(Model):
         default=None,
         min_length=1,
         max_length=2048,
-        description="Any PromQL with one value as its result. {{deployment}}, {{version}}, {{stable}}, {{namespace}}, "
-        "{{name}} and {{interval}} are filled in.",
+        description="Any PromQL with one value as its result. {{deployment}}, {{version}}, {{revision}}, {{stable}}, "
+        "{{namespace}}, {{name}} and {{interval}} are filled in.",
     )
     max: Limit = Field(
         default=None,
@@ -115,7 +115,10 @@ class Analysis(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     min_requests: int = Field(
-        default=20, ge=1, description="Fewer requests to the new version in an interval are no data."
+        default=20,
+        ge=1,
+        description="Fewer requests to the new version in an interval (compared rows for Agreement, labels for "
+        "Performance) are no data.",
     )
     failure_limit: int = Field(
         default=1, ge=0, le=100, description="So many failed measurements are let pass; one more ends the rollout."
