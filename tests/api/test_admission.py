@@ -115,7 +115,7 @@ GATEWAY: Json = {"provider": "Gateway", "parentRef": {"name": "gate", "namespace
             "rollout": {
                 "steps": [{"weight": 0, "pause": {}}, {"weight": 10, "hold": "5m"}],
                 "match": {"headers": [{"name": "x-group", "value": "b"}]},
-                "analysis": {"metrics": [{"name": "profit", "query": "profit", "min": -0.5, "max": 9, "failAbove": 10}]},
+                "analysis": {"metrics": [{"name": "gain", "query": "profit", "min": -0.5, "max": 9, "failAbove": 9.5}]},
             },
         },
         {

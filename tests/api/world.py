@@ -107,6 +107,8 @@ class World:
     prometheus: ScriptedPrometheus = field(default_factory=ScriptedPrometheus)
     metrics: Metrics = field(default_factory=Metrics)
     natures: list[Nature] = field(default_factory=list)
+    children: tuple[tuple[str, str], ...] = CHILDREN
+    """The kinds that are looked at, beside our own and pods."""
     ends: int = 0
     """How many times the operator has ended."""
     requeue: float | None = None
@@ -222,7 +224,7 @@ class World:
         raise AssertionError(f"it does not come to rest; the last writes: {self.operator.writes[-12:]}")
 
     async def _versions(self) -> Counter[str]:
-        kinds = (*((API_VERSION, kind) for kind in KINDS), *CHILDREN, ("v1", "Pod"))
+        kinds = (*((API_VERSION, kind) for kind in KINDS), *self.children, ("v1", "Pod"))
         return Counter([
             each["metadata"]["uid"] + each["metadata"]["resourceVersion"]
             for api_version, kind in kinds
@@ -341,7 +343,7 @@ async def _pod_of(world: World, owner: Json, name: str, labels: dict[str, str], 
 
 async def outcome_of(world: World) -> list[str]:
     """Every object of the namespace as text, without what differs between two equal courses: times, uids, hashes."""
-    kinds = (*((API_VERSION, kind) for kind in KINDS), *CHILDREN)
+    kinds = (*((API_VERSION, kind) for kind in KINDS), *world.children)
     found = [each for api_version, kind in kinds for each in await world.user.list(api_version, kind, world.namespace)]
     return sorted(_normal(each, world) for each in found)
 

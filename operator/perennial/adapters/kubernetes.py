@@ -24,7 +24,6 @@ _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,appl
 _MERGE_PATCH = "application/merge-patch+json"
 # JSON is YAML: the API server takes an apply patch written either way under this name.
 _APPLY_PATCH = "application/apply-patch+yaml"
-_STRICT = {"force": "true", "fieldValidation": "Strict"}
 
 Json = dict[str, Any]
 Items = list[Json]
@@ -225,16 +224,14 @@ class KubernetesApi:
 
     async def apply(self, manifest: Json) -> Json:
         """Server-side apply under our field manager; fields of other managers that we set become ours."""
-        return await self._write("apply", "PATCH", manifest, manifest, params=_STRICT, content_type=_APPLY_PATCH)
+        params = {"force": "true", "fieldValidation": "Strict"}
+        return await self._write("apply", "PATCH", manifest, manifest, params=params, content_type=_APPLY_PATCH)
 
-    async def try_apply(self, manifest: Json) -> None:
-        """Has the API server check what :meth:`apply` would write. Raises ApiError where it refuses."""
-        metadata, params = manifest["metadata"], {"fieldManager": self._manager, **_STRICT, "dryRun": "All"}
-        path = path_of(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"])
-        body = json.dumps(manifest).encode()
-        await self._json(
-            _Call("dry-run", manifest["kind"], "PATCH", path, params, body=body, content_type=_APPLY_PATCH)
-        )
+    async def try_create(self, manifest: Json) -> None:
+        """Has the API server check what :meth:`create` would write. Raises ApiError where it refuses."""
+        params = {"fieldManager": self._manager, "fieldValidation": "Strict", "dryRun": "All"}
+        path = path_of(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
+        await self._json(_Call("dry-run", manifest["kind"], "POST", path, params, body=json.dumps(manifest).encode()))
 
     async def create(self, manifest: Json) -> bool:
         """Whether it was created: False when an object of that name exists."""

@@ -64,7 +64,7 @@ async def _judge(
     if found := violations(plain["spec"]["template"], merged["spec"]["template"]):
         return _problem(REFUSED, where, "; ".join(found)), True
     try:
-        await api.try_apply(merged)
+        await api.try_create(merged)
     except ApiError as error:
         if error.status not in {400, 403, 422}:
             raise

@@ -2,8 +2,8 @@
 
 Our four kinds refer to each other by name: each object *listens* to topics and *tells* topics, both read from its JSON.
 A change wakes the object itself and whoever listens to what it told before or tells now. Children (Jobs, Pods,
-Deployments, Services, HTTPRoutes) wake the owner that their label names, and so does a ConfigMap with a pod overlay that
-a person labels like that.
+Deployments, Services, HTTPRoutes) wake the owner that their label names, and so does a ConfigMap with a pod overlay
+that a person labels like that.
 """
 
 import asyncio

@@ -1,0 +1,61 @@
+"""The Gateway API's HTTPRoute on the test's API server, and a Gateway that answers as the test says."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.api.apiserver import ApiServer
+from tests.api.world import Nature, World
+
+ROUTE = ("HTTPRoute", "heart", "gateway.networking.k8s.io/v1")
+CRD = "httproutes.gateway.networking.k8s.io"
+
+Json = dict[str, Any]
+
+
+def definition() -> Json:
+    """The project's own definition of HTTPRoute, as the cluster's scripts have got it."""
+    cache = Path(os.environ.get("PERENNIAL_CACHE", Path.home() / ".cache/perennial"))
+    files = sorted(cache.glob("bin/traefik-*/gateway-api.yaml"), key=lambda path: path.stat().st_mtime)
+    modules = Path(os.environ.get("GOMODCACHE", Path.home() / "go/pkg/mod"))
+    files = sorted(modules.glob("sigs.k8s.io/gateway-api@*/config/crd/standard/*_httproutes.yaml")) + files
+    documents = yaml.safe_load_all(files[-1].read_text())
+    return next(each for each in documents if each and each["metadata"]["name"] == CRD)
+
+
+@contextlib.contextmanager
+def installed(server: ApiServer) -> Iterator[None]:
+    """HTTPRoute is there, and gone again at the end."""
+    server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(definition()))
+    server.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{CRD}")
+    shutil.rmtree(server.cache, ignore_errors=True)  # kubectl remembers for hours which kinds there were
+    yield
+    server.kubectl("delete", "crd", CRD, "--timeout=30s")
+
+
+def gateway(accepted: str = "True", reason: str = "Accepted", message: str = "") -> Nature:
+    """Answers each generation of the route."""
+
+    async def act(world: World) -> None:
+        route = await world.get(*ROUTE) if await world.user.serves(ROUTE[2], ROUTE[0], world.namespace) else None
+        if route is None:
+            return
+        generation = route["metadata"]["generation"]
+        moment = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        common = {"observedGeneration": generation, "lastTransitionTime": moment}
+        conditions = [
+            {"type": "Accepted", "status": accepted, "reason": reason, "message": message, **common},
+            {"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "message": "", **common},
+        ]
+        parent = {
+            "parentRef": route["spec"]["parentRefs"][0], "controllerName": "test/gateway", "conditions": conditions,
+        }  # fmt: skip
+        if (route.get("status") or {}).get("parents") != [parent]:
+            await world.user.put_status(route, {"parents": [parent]})
+
+    return act
