@@ -53,27 +53,30 @@ class Predictor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        close = self._state.closes(scope)
+        began = self._state.began(scope)
+        close = self._state.closes(scope, began)
         dialect = self._dialects.get(scope["path"])
         if self._bearer is not None and (refusal := _refusal(self._bearer, scope)):
             if dialect:
                 self._counters.request(401, 0.0)
             await _unauthorized(refusal, send, close=close)
         elif dialect and scope["method"] == "POST":
-            await self._infer(dialect, scope, receive, send, close=close)
+            await self._infer(dialect, scope, receive, send, began, close=close)
         else:
             await self._others(scope, receive, _closing(send) if close else send)
 
-    async def _infer(self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, *, close: bool) -> None:
+    async def _infer(
+        self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, began: float, *, close: bool
+    ) -> None:
         if self._state.waiting() > self._settings.max_waiting:
             status, headers, answer = 429, [*JSON, _RETRY], _failure("too many requests are waiting; try again")
         else:
             try:
                 body = await read_body(receive, self._settings.max_body_bytes)
-                status, headers, answer = await self._answer(dialect, scope, body)
+                status, headers, answer = await self._answer(dialect, scope["headers"], body, began)
             except BodyError as error:
                 status, headers, answer, close = error.status, JSON, _failure(str(error)), True
-        self._counters.request(status, perf_counter() - self._state.began(scope))
+        self._counters.request(status, perf_counter() - began)
         if status == 499:
             return
         headers = [*headers, (b"content-length", b"%d" % len(answer))]
@@ -82,9 +85,10 @@ class Predictor:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    async def _answer(self, dialect: Dialect, scope: Scope, body: bytes) -> tuple[int, Headers, bytes]:
+    async def _answer(
+        self, dialect: Dialect, headers: Headers, body: bytes, began: float
+    ) -> tuple[int, Headers, bytes]:
         """Status, headers and body of a prediction."""
-        headers, began = scope["headers"], self._state.began(scope)
         try:
             if dialect is self._v2 and (answer := await self._inference.usual(body, headers, began)) is not None:
                 return 200, JSON, answer

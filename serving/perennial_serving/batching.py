@@ -21,8 +21,8 @@ from perennial_serving.model import Model, Prediction
 from perennial_serving.scorers import ModelError
 from perennial_serving.state import State
 
-MAX_ROWS = 64
-"""Rows of a batch: bounds what the first of its requests waits for the others."""
+_MAX_REQUESTS = 32
+"""Of a batch: bounds what the first of its requests waits for the others."""
 _TRIED = 8
 _WORTH = 0.7
 """Together, rows must take less than this share of their time one by one."""
@@ -34,10 +34,8 @@ class Late(Exception):
     """The request's deadline has passed."""
 
 
-class _Request(NamedTuple):
-    rows: Rows
-    until: float
-    answer: "asyncio.Future[Prediction]"
+_Request = tuple[Rows, float, "asyncio.Future[Prediction]"]
+"""What is asked, its deadline (s, ``perf_counter``), and where the answer is awaited."""
 
 
 class Scored(NamedTuple):
@@ -123,13 +121,18 @@ class Batcher:
         if self._aside is None and (not self._together or self._state.waiting() < 2 or len(rows) >= MANY_ROWS):
             return self._alone(rows, until)
         loop = asyncio.get_running_loop()
-        request = _Request(rows, until, loop.create_future())
-        self._requests.append(request)
-        if self._aside is not None:
-            return await self._apart(loop, self._aside, request)
-        if len(self._requests) == 1:
-            loop.call_soon(self._flush)
-        return await request.answer
+        answer: asyncio.Future[Prediction] = loop.create_future()
+        self._requests.append((rows, until, answer))
+        if self._aside is None:
+            if len(self._requests) == 1:
+                loop.call_soon(self._flush)
+            return await answer
+        self._next(loop, self._aside)
+        try:
+            async with asyncio.timeout(None if until == inf else until - perf_counter()):
+                return await answer
+        except TimeoutError:
+            raise Late from None
 
     def _alone(self, rows: Rows, until: float) -> Prediction:
         if perf_counter() > until:
@@ -142,26 +145,17 @@ class Batcher:
         return prediction
 
     def _flush(self) -> None:
-        requests, self._requests = self._requests, []
-        step = MAX_ROWS // MANY_ROWS
-        for start in range(0, len(requests), step):
-            batch = _in_time(requests[start : start + step])
-            if batch:
-                self._deliver(batch, score(self._model, [request.rows for request in batch]))
-
-    async def _apart(self, loop: asyncio.AbstractEventLoop, aside: Executor, request: _Request) -> Prediction:
-        self._next(loop, aside)
-        try:
-            async with asyncio.timeout(None if request.until == inf else request.until - perf_counter()):
-                return await request.answer
-        except TimeoutError:
-            raise Late from None
+        requests, self._requests = _in_time(self._requests), []
+        for start in range(0, len(requests), _MAX_REQUESTS):
+            batch = requests[start : start + _MAX_REQUESTS]
+            self._deliver(batch, score(self._model, [rows for rows, _, _ in batch]))
 
     def _next(self, loop: asyncio.AbstractEventLoop, aside: Executor) -> None:
         """Gives the thread what has come, if it is free."""
         if self._busy:
             return
-        batch = self._take()
+        self._requests = _in_time(self._requests)
+        batch, self._requests = self._requests[:_MAX_REQUESTS], self._requests[_MAX_REQUESTS:]
         if not batch:
             return
 
@@ -171,49 +165,37 @@ class Batcher:
             self._next(loop, aside)
 
         self._busy = True
-        blocks = [request.rows for request in batch]
-        loop.run_in_executor(aside, score, self._model, blocks).add_done_callback(finished)
-
-    def _take(self) -> list[_Request]:
-        """The requests that came first, one at least and :data:`MAX_ROWS` rows at most beyond it."""
-        self._requests = _in_time(self._requests)
-        size, count = 0, 0
-        while count < len(self._requests) and (not count or size + len(self._requests[count].rows) <= MAX_ROWS):
-            size += len(self._requests[count].rows)
-            count += 1
-        taken, self._requests = self._requests[:count], self._requests[count:]
-        return taken
+        loop.run_in_executor(aside, score, self._model, [rows for rows, _, _ in batch]).add_done_callback(finished)
 
     def _deliver(self, requests: Sequence[_Request], scored: Scored) -> None:
-        now, end, late = perf_counter(), 0, list[int]()
-        for place, request in enumerate(requests):
-            if place in scored.failed:
-                _fail(request, scored.failed[place])
+        """Answers ``requests``, and counts what could be answered in time."""
+        matrix, prediction, failed = scored
+        now, end, unanswered = perf_counter(), 0, list[int]()
+        for place, (rows, until, answer) in enumerate(requests):
+            if failed and place in failed:
+                _fail(answer, failed[place])
                 continue
-            begin, end = end, end + len(request.rows)
-            if now > request.until or request.answer.done():
-                _fail(request, Late())
-                late.extend(range(begin, end))
+            begin, end = end, end + len(rows)
+            if now <= until and not answer.done():
+                answer.set_result(prediction.part(begin, end))
             else:
-                request.answer.set_result(scored.prediction.part(begin, end))
-        matrix, prediction = scored.matrix, scored.prediction
-        if late:
-            kept = sorted({*range(end)}.difference(late))
+                _fail(answer, Late())
+                unanswered.extend(range(begin, end))
+        if unanswered:
+            kept = sorted({*range(end)}.difference(unanswered))
             matrix, prediction = matrix[kept], prediction.only(kept)
         self._counters.predictions(matrix, prediction)
 
 
-def _in_time(requests: Sequence[_Request]) -> list[_Request]:
+def _in_time(requests: list[_Request]) -> list[_Request]:
     """Those whose deadline has not passed and whose caller still waits; the others are told."""
     now = perf_counter()
-    kept = [request for request in requests if now <= request.until and not request.answer.done()]
-    if len(kept) < len(requests):
-        for request in requests:
-            if now > request.until:
-                _fail(request, Late())
-    return kept
+    for _, until, answer in requests:
+        if now > until:
+            _fail(answer, Late())
+    return [request for request in requests if not request[2].done()]
 
 
-def _fail(request: _Request, error: Exception) -> None:
-    if not request.answer.done():
-        request.answer.set_exception(error)
+def _fail(answer: "asyncio.Future[Prediction]", error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)

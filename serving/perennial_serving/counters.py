@@ -32,7 +32,7 @@ BUCKETS = (
     1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 MAX_SERIES = 2000
-SETTLED_ROWS = 256
+SETTLED_ROWS = 512
 """Answered rows that are put into their bins at once."""
 MAX_OTHER_VERSIONS = 16
 """Versions beside our own for which feedback is counted: a pod's series stay bounded whatever tokens come back."""
@@ -137,8 +137,8 @@ class Counters:
         if not self._rows:
             return
         columns = np.concatenate([matrix for matrix, _ in self._answered]).T
-        predicted = np.concatenate([prediction.predicted for _, prediction in self._answered]).astype(np.intp)
-        positive = np.concatenate([prediction.positive for _, prediction in self._answered])
+        predicted = np.array([label for _, prediction in self._answered for label in prediction.predicted])
+        positive = np.array([p for _, prediction in self._answered for p in prediction.positive])
         self._answered, self._rows = [], 0
         for counter, column in zip(self._features, columns, strict=True):
             counter.add(column)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from perennial.contracts.signature import Signature, category_of
-from perennial.contracts.token import Claim, TokenError, key_id, sign, verify
+from perennial.contracts.token import Claim, Signer, TokenError, key_id, verify
 from perennial_serving.counters import Counters
 from perennial_serving.protocol import FeedbackItem, FeedbackResponse, Refusal
 
@@ -83,6 +83,8 @@ class Feedback:
         self._deployment, self._version, self._lifetime = deployment, version, lifetime
         self._process = secrets.token_hex(6)
         self._row = 0
+        self._signers: list[Signer] = []
+        self._signers_of: tuple[bytes, int] = (b"", 0)
         self._counted: dict[tuple[str, str], None] = {}
 
     @property
@@ -92,13 +94,20 @@ class Feedback:
 
     def tokens(self, predicted: list[int]) -> list[str]:
         """One token for each predicted class index."""
-        key, expires = self._keys.current, int(time.time()) + self._lifetime
-        tokens = []
+        tokens, signers = [], self._signers_now()
         for label in predicted:
             self._row += 1
-            row = f"{self._process}{self._row:x}"
-            tokens.append(sign(key, Claim(self._deployment, self._version, self._labels[label], expires, row)))
+            tokens.append(signers[label].sign(f"{self._process}{self._row:x}"))
         return tokens
+
+    def _signers_now(self) -> list[Signer]:
+        """One signer for each class; good for this second."""
+        now = (self._keys.current, int(time.time()))
+        if now != self._signers_of:
+            key, expires = now[0], now[1] + self._lifetime
+            claims = (Claim(self._deployment, self._version, label, expires, "") for label in self._labels)
+            self._signers, self._signers_of = [Signer(key, claim) for claim in claims], now
+        return self._signers
 
     def take(self, items: list[FeedbackItem]) -> FeedbackResponse:
         """Counts what can be trusted and says for each of the others why not."""

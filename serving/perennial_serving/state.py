@@ -1,8 +1,12 @@
 """What the process as a whole knows: whether it is leaving, how much is waiting, how old a connection is."""
 
 from collections.abc import MutableMapping
+from math import inf
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any
+
+_NO_STATE: MappingProxyType[str, Any] = MappingProxyType({})
 
 
 def _nothing_waits() -> int:
@@ -16,13 +20,13 @@ class State:
         self.ready = True
         self.waiting = _nothing_waits
 
-    def closes(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether this request's answer ends its connection: it is old enough, or the process is leaving."""
-        connection = scope.get("state", {})
-        return not self.ready or self.began(scope) >= connection.get("closes_at", float("inf"))
+    def closes(self, scope: MutableMapping[str, Any], began: float) -> bool:
+        """Whether the answer to what ``began`` then ends its connection: it is old enough, or we are leaving."""
+        closes_at: float = scope.get("state", _NO_STATE).get("closes_at", inf)
+        return not self.ready or began >= closes_at
 
     @staticmethod
     def began(scope: MutableMapping[str, Any]) -> float:
         """When the request's first byte was read (s, ``perf_counter``): waiting for the loop is latency too."""
-        began: float = scope.get("state", {}).get("began", 0.0)
+        began: float = scope.get("state", _NO_STATE).get("began", 0.0)
         return began or perf_counter()
