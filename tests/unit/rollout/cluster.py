@@ -113,7 +113,8 @@ class Cluster:
                 yield Pod(revision_of(manifest), ready=False, trouble=trouble)
 
     def ready_pods(self, name: str) -> int:
-        return min(self.ready.get(name, 0), self.deployments[name]["spec"]["replicas"])
+        replicas: int = self.deployments[name]["spec"]["replicas"]
+        return min(self.ready.get(name, 0), replicas)
 
     def route_state(self, owner: ModelDeployment) -> RouteState | None:
         if owner.spec.traffic.provider != "Gateway":

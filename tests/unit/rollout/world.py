@@ -47,6 +47,14 @@ def version(number: int, *, model: str = "heart", approval: str = "Approved") ->
 
 
 GATEWAY = {"provider": "Gateway", "parentRef": {"name": "front"}}
+ANALYSIS = {"interval": "30s", "metrics": METRICS, "failureLimit": 1}
+ROLLOUTS: dict[str, dict[str, Any]] = {
+    "Canary": {"strategy": "Canary", "steps": STEPS, "analysis": ANALYSIS},
+    "BlueGreen": {"strategy": "BlueGreen", "preview": {"hold": "60s"}, "analysis": ANALYSIS},
+    "Shadow": {"strategy": "Shadow", "shadow": {"share": 50, "hold": "60s"}, "analysis": ANALYSIS},
+    "Recreate": {"strategy": "Recreate", "analysis": ANALYSIS},
+}
+"""Each strategy with stages of a minute."""
 
 
 @dataclass
@@ -76,7 +84,7 @@ class World:
         self.cluster = Cluster(self.name)
         self.spec = {
             "model": "heart", "predictor": {"replicas": 2}, "standby": {"keep": "10m"},
-            "rollout": {"steps": STEPS, "analysis": {"interval": "30s", "metrics": METRICS, "failureLimit": 1}},
+            "rollout": ROLLOUTS["Canary"],
             **self.spec,
         }  # fmt: skip
 
