@@ -1,21 +1,17 @@
 """The line through on the node, undisturbed and with the operator killed every few seconds: the outcome is the same."""
 
 import asyncio
-import os
-import random
-import signal
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from hack.demo.stage import Stage, run
+from hack.demo.stage import Stage
 from hack.demo.story import NAME, Story
 from perennial.api.common import API_VERSION
 from tests.e2e.conftest import MakeStage
+from tests.rollouts.killing import kill_operator_again_and_again, restart_at_once
 
 OVERLAY, MISTAKE = "tests/e2e/overlays/story", "tests/e2e/overlays/mistake"
-LOOP = "while :; do /opt/perennial/bin/python -m perennial; done"
 
 
 @pytest.mark.xdist_group("story")
@@ -61,34 +57,3 @@ async def assert_nothing_exists_twice(stage: Stage) -> None:
     assert (await stage.api.list(API_VERSION, "ModelDeployment", stage.namespace))[0]["status"]["held"][
         "version"
     ] == f"{NAME}-v3"
-
-
-async def restart_at_once(stage: Stage) -> None:
-    """The operator's process starts again the moment it is killed: the kubelet would wait longer each time."""
-    patch = f'[{{"op":"add","path":"/spec/template/spec/containers/0/command","value":["/bin/sh","-c","{LOOP}"]}}]'
-    name = (await run("kubectl", "-n", stage.system, "get", "deployment", "-o", "name")).strip()
-    await run("kubectl", "-n", stage.system, "patch", name, "--type=json", "-p", patch)
-    await run("kubectl", "-n", stage.system, "rollout", "status", name, "--timeout=120s")
-
-
-async def kill_operator_again_and_again(stage: Stage) -> None:
-    """SIGKILL every 4 to 9 seconds, for as long as the story goes on."""
-    dice = random.Random(7)
-    while True:
-        await asyncio.sleep(dice.uniform(4, 9))
-        for pid in operator_processes(stage):
-            os.kill(pid, signal.SIGKILL)
-
-
-def operator_processes(stage: Stage) -> list[int]:
-    """The processes of this stage's operator on this machine."""
-    mark = f"PERENNIAL_LEASE_NAMESPACE={stage.system}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-        except OSError:
-            continue
-        if arguments.split(b"\0")[1:3] == [b"-m", b"perennial"] and mark in environment.split(b"\0"):
-            found.append(int(folder.name))
-    return found
