@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ def definition() -> Json:
 def installed(server: ApiServer) -> Iterator[None]:
     """HTTPRoute is there, and gone again at the end."""
     server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(definition()))
-    server.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{CRD}")
+    deadline = time.monotonic() + 30
+    while server.kubectl("get", "--raw", f"/apis/{ROUTE[2]}/httproutes", check=False).returncode:
+        assert time.monotonic() < deadline, "the API server does not take up the definition"
     shutil.rmtree(server.cache, ignore_errors=True)  # kubectl remembers for hours which kinds there were
     yield
     server.kubectl("delete", "crd", CRD, "--timeout=30s")

@@ -94,6 +94,7 @@ async def test_a_shadow_gets_copies_and_its_setting_goes_with_it(world: World) -
     settings = await world.read("ConfigMap", "heart-settings", "v1")
     assert json.loads(settings["data"]["mirror.json"]) == {
         "target": f"http://heart-preview.{world.namespace}.svc", "share": 40, "version": "heart-v2",
+        "revision": (await status(world))["rollout"]["target"]["revision"],
     }  # fmt: skip
     assert settings["metadata"]["labels"][LABEL_DEPLOYMENT] == "heart"
     await pass_time(world, 60)
