@@ -197,19 +197,19 @@ def satisfied(rollout: RolloutStatus, analysis: Analysis) -> bool:
     return all(each is not None and each.result == "Pass" for each in found)
 
 
-def blind(rollout: RolloutStatus, analysis: Analysis) -> list[str]:
-    """The metrics whose newest measurement in this step found no data."""
+def blind(rollout: RolloutStatus, analysis: Analysis) -> list[Measurement]:
+    """The newest measurements in this step that found no data."""
     return _that_are(rollout, analysis, "NoData")
 
 
-def undecided(rollout: RolloutStatus, analysis: Analysis) -> list[str]:
-    """The metrics whose newest measurement in this step is neither good nor bad."""
+def undecided(rollout: RolloutStatus, analysis: Analysis) -> list[Measurement]:
+    """The newest measurements in this step that are neither good nor bad."""
     return _that_are(rollout, analysis, "Inconclusive")
 
 
-def _that_are(rollout: RolloutStatus, analysis: Analysis, result: Result) -> list[str]:
+def _that_are(rollout: RolloutStatus, analysis: Analysis, result: Result) -> list[Measurement]:
     found = [newest(rollout, metric.name) for metric in analysis.metrics]
-    return [each.name for each in found if each is not None and each.result == result]
+    return [each for each in found if each is not None and each.result == result]
 
 
 def request_share(measured: Observed | Unavailable, stable: str, canary: str) -> float | None:

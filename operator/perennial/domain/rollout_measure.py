@@ -39,10 +39,14 @@ def failing(draft: Draft) -> list[Measurement]:
 
 def comparison(measurement: Measurement) -> str:
     """A measurement in words: what it was, and what it should have been."""
-    value = "nothing" if measurement.value is None else f"{measurement.value:g}"
+    if measurement.value is None:
+        return (
+            f"{measurement.name}: {measurement.message}" if measurement.message else f"{measurement.name} was nothing"
+        )
     bounds = [] if measurement.max is None else [f"limit {measurement.max:g}"]
     bounds += [] if measurement.min is None else [f"at least {measurement.min:g}"]
-    return ", ".join([f"{measurement.name} was {value}", *bounds])
+    text = ", ".join([f"{measurement.name} was {measurement.value:g}", *bounds])
+    return f"{text} ({measurement.message})" if measurement.message else text
 
 
 def _within_limits(draft: Draft, found: list[Measurement]) -> bool:

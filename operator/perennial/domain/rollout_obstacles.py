@@ -6,7 +6,8 @@ A person's promotion goes past the hold, the pause, and measurements that say no
 from collections.abc import Sequence
 from datetime import timedelta
 
-from perennial.domain.analysis import Unavailable, blind, next_analysis, satisfied
+from perennial.api.deployment import Measurement
+from perennial.domain.analysis import Unavailable, blind, next_analysis, satisfied, undecided
 from perennial.domain.rollout_measure import comparison, failing
 from perennial.domain.rollout_stages import Stage
 from perennial.domain.rollout_state import Draft, Finding
@@ -33,7 +34,7 @@ def may_leave(draft: Draft, stage: Stage) -> bool:
         block(draft, waits)
         return False
     if failing(draft) or not (overruled or _complete(draft, stage)):
-        draft.progress = Finding("Holding", _place(draft, stage) + _failures(draft))
+        draft.progress = Finding("Holding", _place(draft, stage) + _failures(draft) + _unsure(draft))
         return False
     return True
 
@@ -61,6 +62,11 @@ def _failures(draft: Draft) -> str:
     return f"; {failed} of {limit} bad measurements let pass" if failed else ""
 
 
+def _unsure(draft: Draft) -> str:
+    unsure = undecided(draft.under_way, draft.spec.rollout.analysis)
+    return f"; not decided: {'; '.join(map(comparison, unsure))}" if unsure else ""
+
+
 def _paused(draft: Draft) -> Finding | None:
     rollout = draft.under_way
     if not rollout.paused:
@@ -82,7 +88,7 @@ def _awaiting(draft: Draft, stage: Stage) -> Finding | None:
     if bad:
         return Finding("AwaitingPromotion", f"{_place(draft, stage)}; it cannot be promoted now: {bad}")
     missing = blind(rollout, draft.spec.rollout.analysis)
-    note = f"; no data for {', '.join(missing)}" if missing else ""
+    note = f"; no data for {_causes(missing)}" if missing else ""
     command = draft.command("promote", rollout.target.version)
     return Finding("AwaitingPromotion", f"{_place(draft, stage)}{note}{_failures(draft)}: {command}")
 
@@ -107,16 +113,16 @@ def _blind(draft: Draft) -> Finding | None:
     return _blindness(draft, missing) if missing else None
 
 
-def _blindness(draft: Draft, missing: Sequence[str]) -> Finding:
-    measured, analysis = draft.snapshot.measured, draft.spec.rollout.analysis
+def _blindness(draft: Draft, missing: Sequence[Measurement]) -> Finding:
+    measured = draft.snapshot.measured
     if isinstance(measured, Unavailable):
         return Finding("PrometheusUnavailable", f"paused: Prometheus does not answer ({measured.message})")
     before = next((c for c in draft.snapshot.deployment.status.conditions if c.type == "Progressing"), None)
     if measured is None and before and before.reason == "PrometheusUnavailable":
         return Finding(before.reason, before.message)
-    version = draft.under_way.target.version
-    return Finding(
-        "NoData",
-        f"paused: no data for {', '.join(missing)}; {version} needs {analysis.min_requests} requests in "
-        f"{analysis.interval}",
-    )
+    version, interval = draft.under_way.target.version, draft.spec.rollout.analysis.interval
+    return Finding("NoData", f"paused: no data of {version} in {interval} for {_causes(missing)}")
+
+
+def _causes(missing: Sequence[Measurement]) -> str:
+    return ", ".join(f"{each.name} ({each.message})" if each.message else each.name for each in missing)

@@ -125,7 +125,7 @@ def test_the_metrics_that_are_undecided_are_named() -> None:
     found = measurement(wanted, observed(troubles={"requests": Trouble("Refused", "x")}))
     later = found.model_copy(update={"at": world.now.replace(year=2027), "name": wanted.name})
     rollout = world.status.rollout.model_copy(update={"measurements": [later]})
-    assert undecided(rollout, analysis) == [wanted.name]
+    assert undecided(rollout, analysis) == [later]
     assert undecided(world.status.rollout, analysis) == []
     assert later.at > BEGINNING
 
