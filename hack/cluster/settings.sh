@@ -7,11 +7,12 @@
 : "${PERENNIAL_API_PORT:=16443}"
 : "${PERENNIAL_PROMETHEUS_PORT:=19090}"
 : "${PERENNIAL_S3_PORT:=17070}"
+: "${PERENNIAL_GATEWAY_PORT:=18080}"
 # A production Prometheus scrapes every 15 s to 60 s; demo and tests have windows of seconds.
 : "${PERENNIAL_SCRAPE_INTERVAL:=1s}"
 : "${PERENNIAL_KIND_NAME:=perennial}"
 export PERENNIAL_CACHE PERENNIAL_STATE PERENNIAL_KUBECONFIG PERENNIAL_API_PORT PERENNIAL_PROMETHEUS_PORT \
-  PERENNIAL_S3_PORT PERENNIAL_SCRAPE_INTERVAL PERENNIAL_KIND_NAME
+  PERENNIAL_S3_PORT PERENNIAL_GATEWAY_PORT PERENNIAL_SCRAPE_INTERVAL PERENNIAL_KIND_NAME
 
 say() { printf '· %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -33,7 +34,7 @@ docker_answers() {
 bin_dir() { # MODULE
   local module=$PERENNIAL_HACK/cluster/modules/$1
   printf '%s/bin/%s-%s' "$PERENNIAL_CACHE" "$1" \
-    "$(cat "$module"/go.mod "$module"/go.sum "$module"/*.go "$module"/*.c 2>/dev/null | sha256sum | cut -c1-12)"
+    "$(find "$module" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat | sha256sum | cut -c1-12)"
 }
 
 export_bin_dirs() {
@@ -45,6 +46,14 @@ export_bin_dirs() {
 }
 
 kubectl() { command kubectl --kubeconfig "$PERENNIAL_KUBECONFIG" "$@"; }
+
+# What the script that started each of these Deployments left on it, and how many pods are ready: "<mark>/1 <mark>/1 ".
+# The mark is set when all is done, so a start that was killed is not taken for a whole one.
+started_with() { # DEPLOYMENT...
+  # shellcheck disable=SC2016 # a Go template
+  kubectl --namespace infra get deployments "$@" --request-timeout 5s --output \
+    'go-template={{range .items}}{{index .metadata.annotations "perennial.dev/started"}}/{{.status.readyReplicas}} {{end}}' 2>/dev/null || true
+}
 
 # The programs that `make cluster` builds: kind and its node where Docker answers, the bare node otherwise. The node's
 # programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests.

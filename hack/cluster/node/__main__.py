@@ -115,6 +115,7 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
 def write_access() -> None:
     """Certificates, the daemons' kubeconfigs, and the one of the person at the keyboard."""
     pki.create(STATE / "pki", node=daemons.NAME, node_ip=daemons.IP, service_ip=daemons.SERVICE_IP)
+    pki.create_front_proxy(STATE / "front-proxy")
     for user in ("admin", "kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns"):
         write(STATE / f"{user}.kubeconfig", pki.kubeconfig(STATE / "pki", user, daemons.API))
     outside = f"https://127.0.0.1:{os.environ['PERENNIAL_API_PORT']}"

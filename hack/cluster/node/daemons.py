@@ -42,7 +42,7 @@ def etcd(state: Path, programs: Path) -> Daemon:
 
 
 def apiserver(state: Path, programs: Path) -> Daemon:
-    pki = state / "pki"
+    pki, front = state / "pki", state / "front-proxy"
     return Daemon(
         "kube-apiserver",
         (
@@ -63,6 +63,13 @@ def apiserver(state: Path, programs: Path) -> Daemon:
             f"--kubelet-certificate-authority={pki}/ca.crt",
             f"--kubelet-client-certificate={pki}/apiserver-kubelet.crt",
             f"--kubelet-client-key={pki}/apiserver-kubelet.key",
+            f"--requestheader-client-ca-file={front}/ca.crt",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={front}/client.crt",
+            f"--proxy-client-key-file={front}/client.key",
         ),
     )
 
