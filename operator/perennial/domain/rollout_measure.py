@@ -40,9 +40,7 @@ def failing(draft: Draft) -> list[Measurement]:
 def comparison(measurement: Measurement) -> str:
     """A measurement in words: what it was, and what it should have been."""
     if measurement.value is None:
-        return (
-            f"{measurement.name}: {measurement.message}" if measurement.message else f"{measurement.name} was nothing"
-        )
+        return f"{measurement.name}: {measurement.message}"
     bounds = [] if measurement.max is None else [f"limit {measurement.max:g}"]
     bounds += [] if measurement.min is None else [f"at least {measurement.min:g}"]
     text = ", ".join([f"{measurement.name} was {measurement.value:g}", *bounds])
