@@ -141,6 +141,7 @@ async def test_every_option_stands_in_pods_and_service_as_the_api_server_keeps_t
     ports = (await world.read("Service", "heart", "v1"))["spec"]["ports"]
     found = [(each["name"], each["port"], each["targetPort"], each["appProtocol"]) for each in ports]
     assert found == [("https", 443, "http", "https"), ("grpc", 8081, "grpc", "https")]
+    assert (await status(world))["url"].startswith(f"https://heart.{world.namespace}.svc/")
     writes = len(world.operator.writes)
     await world.settle()
     assert len(world.operator.writes) == writes

@@ -17,7 +17,9 @@ _NEEDS_A_PERSON = frozenset({
 def status_of(draft: Draft) -> DeploymentStatus:
     """The status to write."""
     metadata = draft.snapshot.deployment.metadata
-    child = draft.snapshot.child(draft.stable or (draft.rollout.target if draft.rollout else None))
+    seen = draft.stable or (draft.rollout.target if draft.rollout else None)
+    child = draft.snapshot.child(seen)
+    scheme = "https" if seen and seen.predictor.get("tls") else "http"
     return DeploymentStatus(
         observed_generation=metadata.generation,
         conditions=_conditions(draft),
@@ -31,7 +33,7 @@ def status_of(draft: Draft) -> DeploymentStatus:
         replicas=child.observed if child else 0,
         ready_replicas=child.ready if child else 0,
         selector=_selector(draft),
-        url=f"http://{metadata.name}.{metadata.namespace}.svc/v2/models/{draft.spec.model}/infer",
+        url=f"{scheme}://{metadata.name}.{metadata.namespace}.svc/v2/models/{draft.spec.model}/infer",
         handled_request=draft.handled_request,
         handled_actions=draft.handled_actions,
     )
