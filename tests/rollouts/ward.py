@@ -52,7 +52,7 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Ward:
-    """The namespace. ``record`` is that of the version that was trained here; ``everybody`` are the patients, ``folder`` is for files."""
+    """The namespace. ``record`` is that of the version trained here; ``folder`` is a place for files."""
 
     stage: Stage
     everybody: list[Patient]
