@@ -20,6 +20,7 @@ from perennial_serving.settings import Settings
 
 _EXPORT_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
+_JSON_LENGTH = b"inference-header-content-length"
 _UNTRACED = "/v2/health/"
 _NAMED = re.compile(r"/models/[^/:]+(/versions/[^/:]+)?")
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -102,7 +103,7 @@ class Traces:
                 "url.scheme": scope["scheme"],
                 "network.protocol.version": scope["http_version"],
                 "client.address": (scope.get("client") or ("",))[0],
-                "user_agent.original": headers.get("user-agent", ""),
+                **({"user_agent.original": headers["user-agent"]} if "user-agent" in headers else {}),
                 **self._about,
             },
         )
@@ -117,17 +118,18 @@ def _route(path: str) -> str:
 
 def _observed(span: trace.Span, send: Any) -> Any:
     """``send`` that tells the span the status and the number of predicted rows."""
-    status = 0
+    status, json_length = 0, None
 
     async def sending(message: Any) -> None:
-        nonlocal status
+        nonlocal status, json_length
         if message["type"] == "http.response.start":
             status = message["status"]
+            json_length = next((int(value) for name, value in message["headers"] if name == _JSON_LENGTH), None)
             span.set_attribute("http.response.status_code", status)
             if status >= 500:
                 span.set_attribute("error.type", str(status))
                 span.set_status(trace.StatusCode.ERROR)
-        elif status == 200 and (rows := _rows(message.get("body", b""))):
+        elif status == 200 and (rows := _rows(message.get("body", b"")[:json_length])):
             span.set_attribute("perennial.rows", rows)
         await send(message)
 
