@@ -45,6 +45,7 @@ class UsualReader:
                 ("inputs", list[Union[tensors]]),  # type: ignore[valid-type] # noqa: UP007 - made from a tuple
                 ("id", str | None, None),
                 ("outputs", None, None),
+                ("parameters", None, None),
             ],
             gc=False,
         )
