@@ -105,7 +105,7 @@ class CategoricalInput:
         self._by_text = {category: index for index, category in enumerate(categories)}
         known: dict[Any, int] = {None: -1, **self._by_text}
         for category, index in self._by_text.items():
-            known.update(dict.fromkeys(_numbers_like(category), index))
+            known.update(dict.fromkeys(numbers_like(category), index))
         self.known = known
         """Index by value, for the values that need no further look; -1 for a missing one."""
 
@@ -138,7 +138,7 @@ class CategoricalInput:
         return decoded
 
 
-def _numbers_like(category: str) -> list[float]:
+def numbers_like(category: str) -> list[float]:
     """The numbers that a caller may send in place of the text ``category``."""
     try:
         number = float(category)

@@ -1,10 +1,12 @@
 """The serving port's other calls: health, metadata, feedback. What Starlette routes is not in a hurry."""
 
+from typing import Any
+
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from perennial_serving import described
@@ -14,6 +16,7 @@ from perennial_serving.inference import Inference
 from perennial_serving.protocol import Failure, FeedbackRequest, IndexRequest
 from perennial_serving.state import State
 
+_METHODS = ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,8 +36,10 @@ class Routes:
         v1 = "/v1/models/{model}"
         routes = [
             Route("/", self._alive),
+            Route("/openapi.json", self._openapi),
+            Route("/docs", self._docs),
             Route("/v1/models", self._models),
-            Route(f"{v1}:predict", self._elsewhere, methods=["POST"]),
+            Route(f"{v1}:predict", self._no_prediction, methods=_METHODS),
             Route(v1, self._model_ready),
             Route("/v2/repository/index", self._index, methods=["POST"]),
             Route("/v2", self._server),
@@ -44,7 +49,7 @@ class Routes:
         ]
         for base in (model, version):
             routes += [Route(base, self._metadata), Route(f"{base}/ready", self._model_ready)]
-            routes.append(Route(f"{base}/infer", self._elsewhere, methods=["POST"]))
+            routes.append(Route(f"{base}/infer", self._no_prediction, methods=_METHODS))
         return routes
 
     async def _server(self, _: Request) -> Response:
@@ -77,15 +82,30 @@ class Routes:
         state, reason = ("READY", "") if ready else ("UNAVAILABLE", "draining")
         return _reply([{"name": settings.model, "version": settings.version, "state": state, "reason": reason}])
 
+    async def _openapi(self, request: Request) -> Response:
+        return _reply(self._document(request))
+
+    async def _docs(self, request: Request) -> Response:
+        from perennial_serving.page import POLICY, render  # noqa: PLC0415 - seldom asked for
+
+        page = render(self._document(request), self._inference.model.signature.inputs)
+        return HTMLResponse(page, headers={"content-security-policy": POLICY})
+
+    def _document(self, request: Request) -> dict[str, Any]:
+        from perennial_serving.openapi import document  # noqa: PLC0415 - seldom asked for
+
+        return document(self._inference, str(request.base_url).rstrip("/"))
+
     async def _alive(self, _: Request) -> Response:
         return _reply({"status": "alive"})
 
     async def _models(self, _: Request) -> Response:
         return _reply({"models": [self._inference.settings.model]})
 
-    async def _elsewhere(self, request: Request) -> Response:
+    async def _no_prediction(self, request: Request) -> Response:
+        """What is no POST to the model that is served: those are not routed here."""
         self._require(request)
-        raise HTTPException(404)
+        raise HTTPException(405, headers={"allow": "POST"})
 
     def _require(self, request: Request) -> None:
         """Raises 404 for another model or version than the one that is served."""
@@ -112,8 +132,11 @@ def _reply(content: object, status: int = 200) -> Response:
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
-    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    return _reply(Failure(detail), status)
+    if not isinstance(error, HTTPException):
+        return _reply(Failure(""), 500)
+    reply = _reply(Failure(error.detail), error.status_code)
+    reply.headers.update(error.headers or {})
+    return reply
 
 
 async def _body_error(_: Request, error: Exception) -> Response:
