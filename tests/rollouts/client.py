@@ -92,6 +92,10 @@ class Client:
         since = time.time()
         await self.until(lambda me: all(me.count(version, since) >= times for version in versions))
 
+    async def only(self, version: str, times: int = 100) -> None:
+        """Waits until so many answers in a row are of ``version``: kept connections move within seconds."""
+        await self.until(lambda me: [each.version for each in me.answers[-times:]] == [version] * times)
+
     async def _connection(self, dice: random.Random) -> None:
         timeout, connector = aiohttp.ClientTimeout(total=15), aiohttp.TCPConnector(limit=1)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self.headers) as session:
