@@ -127,6 +127,9 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
 
     assert may("get", "secrets/perennial-store-read")
     assert may("create", "secrets")
+    for kind in ("services", "configmaps", "horizontalpodautoscalers.autoscaling", "poddisruptionbudgets.policy",
+                 "httproutes.gateway.networking.k8s.io", "deployments.apps"):  # fmt: skip
+        assert all(may(verb, kind) for verb in ("get", "create", "patch", "delete")), kind
     for action in (
         ("get", "secrets/perennial-store"), ("list", "secrets"), ("get", "pods", "--subresource=log"),
         ("create", "pods", "--subresource=exec"), ("create", "pods"), ("delete", "modelversions"),
