@@ -1,5 +1,7 @@
 """Names that more than one process writes or reads: labels, annotations, metrics, environment, files."""
 
+from collections.abc import Container
+
 GROUP = "perennial.dev"
 
 LABEL_TRAINING = f"{GROUP}/training"
@@ -20,6 +22,8 @@ FINALIZER = f"{GROUP}/in-use"
 STORE_SECRET = "perennial-store"  # noqa: S105 - the name of a Secret
 STORE_READ_SECRET = "perennial-store-read"  # noqa: S105 - the name of a Secret
 STORE_ROOT = "PERENNIAL_STORE_ROOT"
+STORE_CA = "PERENNIAL_STORE_CA"
+"""Entry of the store's Secrets: certificates (PEM) of a private authority that has signed the store's own."""
 
 PORT_SERVE = 8080
 PORT_METRICS = 9090
@@ -53,3 +57,8 @@ FILE_SKOPS = "model.skops"
 def quarantine_annotation(deployment: str) -> str:
     """The annotation key on a ModelVersion that keeps it out of ``deployment`` (a name in the same namespace)."""
     return f"{QUARANTINE_GROUP}/{deployment}"
+
+
+def model_file(artifacts: Container[str]) -> str:
+    """Which of a version's files is served: the ONNX model, or the estimator where it has no such form."""
+    return FILE_SKOPS if FILE_SKOPS in artifacts and FILE_MODEL not in artifacts else FILE_MODEL

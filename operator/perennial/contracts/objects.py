@@ -1,16 +1,23 @@
 """Object stores by URL, through obstore: s3://, gs://, az://, https:// and file://."""
 
 import hashlib
+import re
+import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import from_url
 
+from perennial.contracts.names import STORE_CA
 from perennial.contracts.request import Artifact
 
 _PREFIXES = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_", "az": "AZURE_", "abfs": "AZURE_", "abfss": "AZURE_"}
+
+_UNTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w+)")
 
 _NOT_FOR_STORES = frozenset(
     f"AWS_{name}"
@@ -37,38 +44,71 @@ class DigestMismatch(ValueError):
     """The bytes at an address are not the recorded ones."""
 
 
+class StoreNotTrusted(OSError):
+    """The server's certificate is by no authority that we trust, or not valid; the message says what to do."""
+
+
 def open_store(uri: str, credentials: Mapping[str, str]) -> tuple[Any, str]:
-    """The store that holds ``uri`` and the path in it. Raises ValueError when the URL names no store we know."""
+    """The store that holds ``uri`` and the path in it.
+
+    ``credentials`` may hold a private authority to be trusted beside the public ones, in ``PERENNIAL_STORE_CA`` (PEM).
+    Raises ValueError when the URL names no store we know, or the authority is no certificate.
+    """
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return from_url("file:///"), parts.path.lstrip("/")
-    if parts.scheme in {"http", "https"}:
-        return from_url(f"{parts.scheme}://{parts.netloc}"), parts.path.lstrip("/")
-    if parts.scheme not in _PREFIXES:
+    web = parts.scheme in {"http", "https"}
+    if not web and parts.scheme not in _PREFIXES:
         raise ValueError(f"{uri!r}: use an s3://, gs://, az://, https:// or file:// address")
+    client: Any = {"allow_http": web or credentials.get("AWS_ALLOW_HTTP", "") == "true"}
+    if authority := credentials.get(STORE_CA, "").strip():
+        client["root_certificate"] = _checked(authority)
+    if web:
+        return from_url(f"{parts.scheme}://{parts.netloc}", client_options=client), parts.path.lstrip("/")
     prefix = _PREFIXES[parts.scheme]
     config: Any = {
         key.lower(): value
         for key, value in credentials.items()
         if key.startswith(prefix) and key not in _NOT_FOR_STORES
     }
-    client: Any = {
-        "allow_http": credentials.get("AWS_ALLOW_HTTP", "") == "true",
-        "timeout": "60s",
-        "connect_timeout": "5s",
-    }
+    client |= {"timeout": "60s", "connect_timeout": "5s"}
     retry: Any = {"max_retries": 3}
     store = from_url(f"{parts.scheme}://{parts.netloc}", config=config, client_options=client, retry_config=retry)
     return store, parts.path.lstrip("/")
 
 
+def _checked(authority: str) -> str:
+    """``authority`` when it is a certificate or several; what is none would be passed over in silence."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=authority)
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"{STORE_CA} is no PEM certificate: {error}") from None
+    return authority
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raises :class:`StoreNotTrusted` for what obstore says about it at the end of many lines."""
+    try:
+        yield
+    except BaseError as error:
+        if (match := _UNTRUSTED.search(str(error))) is None:
+            raise
+        raise StoreNotTrusted(
+            f"the certificate of its server is refused ({match[1]}); the entry {STORE_CA} of the store's Secrets "
+            "takes a private authority (PEM)"
+        ) from error
+
+
 def read(uri: str, credentials: Mapping[str, str]) -> bytes:
     """The bytes at ``uri``. ``credentials`` are environment-style names (AWS_ENDPOINT_URL, …).
 
-    Raises FileNotFoundError when nothing is there, and obstore's errors when the store cannot be reached.
+    Raises FileNotFoundError when nothing is there, :class:`StoreNotTrusted`, and obstore's errors when the store cannot
+    be reached.
     """
     store, path = open_store(uri, credentials)
-    return bytes(obstore.get(store, path).bytes())
+    with _explained():
+        return bytes(obstore.get(store, path).bytes())
 
 
 def read_verified(artifact: Artifact, credentials: Mapping[str, str]) -> bytes:
@@ -83,7 +123,8 @@ def read_verified(artifact: Artifact, credentials: Mapping[str, str]) -> bytes:
 def write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:
     """Puts ``data`` at ``uri`` and returns its record."""
     store, path = open_store(uri, credentials)
-    obstore.put(store, path, data)
+    with _explained():
+        obstore.put(store, path, data)
     return Artifact(uri=uri, sha256=sha256(data), size=len(data))
 
 
@@ -92,9 +133,10 @@ def listing(uri_prefix: str, credentials: Mapping[str, str]) -> Iterator[str]:
     folder = uri_prefix[: uri_prefix.rindex("/") + 1]
     store, path = open_store(folder, credentials)
     base = folder[: len(folder) - len(path)]
-    for batch in obstore.list(store, prefix=path or None):
-        for entry in batch:
-            yield base + entry["path"]
+    with _explained():
+        for batch in obstore.list(store, prefix=path or None):
+            for entry in batch:
+                yield base + entry["path"]
 
 
 def sha256(data: bytes) -> str:
