@@ -32,10 +32,14 @@ class Tuned(msgspec.Struct, frozen=True):
 
 
 class Parity(msgspec.Struct, frozen=True):
-    """The largest difference of a probability between the estimator and its export, over ``rows`` rows."""
+    """The largest difference of a probability between the estimator and what is served, over ``rows`` rows.
+
+    ``reason`` says why the estimator itself is served and not an ONNX form of it; "" when there is one.
+    """
 
     difference: float
     rows: int
+    reason: str = ""
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):

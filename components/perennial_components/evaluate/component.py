@@ -11,18 +11,18 @@ def evaluate(
     data: dsl.Input[dsl.Dataset],
     rows: dsl.Input[dsl.Dataset],
     signature: dsl.Input[dsl.Artifact],
-    onnx: dsl.Input[dsl.Model],
+    served: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     evaluation: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Measures the exported model on held-out rows, by slice, and beside the champion.
+    """Measures the served model on held-out rows, by slice, and beside the champion.
 
     Args:
         request: JSON of contracts.request.RunRequest.
         data: The rows that ingest read.
         rows: The encoded rows from split.
         signature: The signature from split.
-        onnx: The exported model.
+        served: The model as it will be served.
         metrics: The overall metrics.
         evaluation: Everything measured (JSON).
     """
@@ -41,7 +41,7 @@ def evaluate(
             read_table(data.path),
             storage.read_encoded(rows.path),
             storage.read_json(signature.path, Signature),
-            Path(onnx.path).read_bytes(),
+            Path(served.path).read_bytes(),
             core.verified_reader(storage.credentials()),
         )
         storage.write_json(evaluation.path, found)

@@ -1,4 +1,4 @@
-"""The exported model on held-out rows: overall, by slice, and beside the champion."""
+"""The served model on held-out rows: overall, by slice, and beside the champion."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from perennial.contracts import objects
+from perennial.contracts.estimator import EstimatorError
 from perennial.contracts.request import Artifact, Champion, RunRequest
 from perennial.contracts.result import ChampionMetrics, SliceMetrics
 from perennial.contracts.signature import Signature
@@ -33,7 +34,7 @@ Read = Callable[[Artifact], bytes]
 def evaluate(
     request: RunRequest, table: pd.DataFrame, rows: Encoded, signature: Signature, model: bytes, read: Read
 ) -> Evaluation:
-    """Measures ``model`` (ONNX bytes) on the rows held out; ``read`` fetches the champion's files, verified."""
+    """Measures ``model`` (ONNX or skops) on the rows held out; ``read`` fetches the champion's files, verified."""
     held, target = table[rows.held], rows.target[rows.held]
     _, probabilities = probabilities_of(model, rows.features[rows.held])
     chosen = probabilities[:, signature.positive].astype(np.float64)
@@ -101,7 +102,10 @@ def compare(
     absent = [item.name for item in its.inputs if item.name not in held.columns]
     if absent:
         return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
-    _, probabilities = probabilities_of(model, encode(its, held))
+    try:
+        _, probabilities = probabilities_of(model, encode(its, held))
+    except EstimatorError as error:
+        return _inconclusive(champion, str(error))
     return ChampionMetrics(champion.version, measure(target, probabilities, its.positive), len(target))
 
 

@@ -10,17 +10,17 @@ def export(
     request: str,
     rows: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
-    onnx: dsl.Output[dsl.Model],
+    served: dsl.Output[dsl.Model],
     parity: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Converts the fitted model to ONNX and compares both on every row.
+    """Converts the fitted model to ONNX and compares both on every row; where that fails, it is served as it is.
 
     Args:
         request: JSON of contracts.request.RunRequest.
         rows: The encoded rows from split.
         model: The fitted model from tune (skops).
-        onnx: The exported model.
-        parity: The largest difference found (JSON).
+        served: The model as it will be served (ONNX, or skops).
+        parity: The largest difference found, and why it is not ONNX (JSON).
     """
     from perennial_components import storage
     from perennial_components.failure import reported
@@ -34,9 +34,8 @@ def export(
 
         features = storage.read_encoded(rows.path).features
         fitted = load_estimator(model.path)
-        exported = core.convert(fitted, features.shape[1], storage.read_request(request).model)
         with threads_for(len(features)):
-            found = core.check_parity(fitted, exported, features)
-        Path(onnx.path).write_bytes(exported)
+            exported, found = core.export(fitted, features, storage.read_request(request).model)
+        Path(served.path).write_bytes(Path(model.path).read_bytes() if exported is None else exported)
         storage.write_json(parity.path, found)
-        onnx.metadata.update({"framework": "onnx", "parity": found.difference})
+        served.metadata.update({"framework": "skops" if exported is None else "onnx", "parity": found.difference})

@@ -29,7 +29,7 @@ def tabular(request: str) -> dsl.Artifact:
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
     tuned = tune(request=request, rows=rows, signature=signature)
     exported = export(request=request, rows=rows, model=tuned.outputs["model"])
-    evaluated = evaluate(request=request, data=data, rows=rows, signature=signature, onnx=exported.outputs["onnx"])
+    evaluated = evaluate(request=request, data=data, rows=rows, signature=signature, served=exported.outputs["served"])
     counted = baseline(
         data=data,
         signature=signature,
@@ -42,7 +42,7 @@ def tabular(request: str) -> dsl.Artifact:
         signature=signature,
         tuned=tuned.outputs["tuned"],
         model=tuned.outputs["model"],
-        onnx=exported.outputs["onnx"],
+        served=exported.outputs["served"],
         parity=exported.outputs["parity"],
         evaluation=evaluated.outputs["evaluation"],
         reference=counted.outputs["reference"],

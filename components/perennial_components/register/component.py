@@ -12,7 +12,7 @@ def register(
     signature: dsl.Input[dsl.Artifact],
     tuned: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
-    onnx: dsl.Input[dsl.Model],
+    served: dsl.Input[dsl.Model],
     parity: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
     reference: dsl.Input[dsl.Artifact],
@@ -27,8 +27,8 @@ def register(
         signature: The signature from split.
         tuned: The candidates' scores from tune.
         model: The fitted model (skops).
-        onnx: The exported model.
-        parity: The difference that export found.
+        served: The model as it will be served.
+        parity: The difference that export found, and whether it is ONNX.
         evaluation: What evaluate measured.
         reference: The baseline.
         result: The run's account (JSON of contracts.result.RunResult).
@@ -57,12 +57,13 @@ def register(
         page = render(account)
         Path(report.path).write_text(page, encoding="utf-8")
         files = {
-            names.FILE_MODEL: Path(onnx.path).read_bytes(),
             names.FILE_SKOPS: Path(model.path).read_bytes(),
             names.FILE_SIGNATURE: Path(signature.path).read_bytes(),
             names.FILE_BASELINE: Path(reference.path).read_bytes(),
             names.FILE_REPORT: page.encode(),
         }
+        if not account.parity.reason:
+            files[names.FILE_MODEL] = Path(served.path).read_bytes()
         content, written = core.register(account, files, storage.credentials())
         Path(result.path).write_bytes(content)
         result.metadata.update({"uri": written.uri, "sha256": written.sha256})

@@ -51,6 +51,8 @@ def result_of(account: Account, artifacts: dict[str, Artifact]) -> RunResult:
         packages=packages(),
         pipeline_sha256=objects.sha256(compiled_pipeline()),
         champion=evaluation.champion,
+        format="skops" if account.parity.reason else "onnx",
+        format_reason=account.parity.reason,
     )
 
 

@@ -60,7 +60,11 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``)."""
+    """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``).
+
+    ``format`` is what the model is served from; ``format_reason`` says why it is not ONNX. ``parity`` is the largest
+    difference of a probability between the fitted model and the served one.
+    """
 
     data: DataSummary
     algorithm: str
@@ -75,6 +79,8 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     packages: dict[str, str]
     pipeline_sha256: str
     champion: ChampionMetrics | None = None
+    format: Literal["onnx", "skops"] = "onnx"
+    format_reason: str = ""
 
 
 class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -11,12 +11,12 @@ from perennial.api.training import ModelTraining, Run
 from perennial.api.version import ArtifactRecord, DataRecord, ModelVersion, Record, Score, SliceRecord, SplitRecord
 from perennial.contracts.names import (
     FILE_BASELINE,
-    FILE_MODEL,
     FILE_SIGNATURE,
     GROUP,
     LABEL_MANAGED_BY,
     LABEL_TRAINING,
     MANAGED_BY,
+    model_file,
 )
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import RunResult
@@ -24,7 +24,6 @@ from perennial.domain.gates import Verdict
 from perennial.domain.training_request import Started
 
 LABEL_MODEL = f"{GROUP}/model"
-_NEEDED = (FILE_MODEL, FILE_SIGNATURE, FILE_BASELINE)
 _COLUMNS = 1000
 _SLICES = 200
 _TEXT = 128
@@ -40,7 +39,8 @@ def read_result(data: bytes, begun: Started) -> RunResult:
         result = msgspec.json.decode(data, type=RunResult)
     except msgspec.DecodeError as error:
         raise Malformed(f"result.json cannot be read: {error}") from error
-    if absent := [name for name in _NEEDED if name not in result.artifacts]:
+    needed = (model_file(result.artifacts), FILE_SIGNATURE, FILE_BASELINE)
+    if absent := [name for name in needed if name not in result.artifacts]:
         raise Malformed(f"result.json names no {', '.join(absent)}")
     for name, artifact in result.artifacts.items():
         if not artifact.uri.startswith(f"{begun.request.output}/") or "/../" in artifact.uri:

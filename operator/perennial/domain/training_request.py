@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from perennial.api.training import CandidateSpec, DataSpec, ModelTraining, Run, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
 from perennial.contracts import request as contract
-from perennial.contracts.names import FILE_MODEL, FILE_SIGNATURE
+from perennial.contracts.names import FILE_SIGNATURE, model_file
 from perennial.domain.plan import short_hash
 
 REQUEST_KEY = "request.json"
@@ -138,11 +138,12 @@ def _candidate(candidate: CandidateSpec) -> contract.Candidate:
 
 def _champion(version: ModelVersion) -> contract.Champion | None:
     record = version.spec.record
-    if FILE_MODEL not in record.artifacts or FILE_SIGNATURE not in record.artifacts:
+    model = model_file(record.artifacts)
+    if model not in record.artifacts or FILE_SIGNATURE not in record.artifacts:
         return None
     return contract.Champion(
         version=version.metadata.name,
-        model=_artifact(record.artifacts[FILE_MODEL]),
+        model=_artifact(record.artifacts[model]),
         signature=_artifact(record.artifacts[FILE_SIGNATURE]),
         split=contract.Split(test=record.split.test, seed=record.split.seed, key=tuple(record.split.key)),
     )

@@ -17,7 +17,7 @@ from perennial.api.drift import DriftMonitor
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.baseline import Baseline
-from perennial.contracts.names import FILE_BASELINE, FILE_MODEL
+from perennial.contracts.names import FILE_BASELINE, model_file
 from perennial.contracts.objects import DigestMismatch
 from perennial.contracts.request import Artifact
 from perennial.domain.drift.monitor import Problem, Snapshot, decide, is_judged
@@ -193,7 +193,8 @@ def _geometry(monitor: DriftMonitor) -> Geometry:
 def _situation(
     monitor: DriftMonitor, deployment: ModelDeployment, stable: Revision, version: ModelVersion, expected: str
 ) -> Situation:
-    model = version.spec.record.artifacts.get(FILE_MODEL)
+    artifacts = version.spec.record.artifacts
+    model = artifacts.get(model_file(artifacts))
     return Situation(
         uid=monitor.metadata.uid,
         version=stable.version,

@@ -16,7 +16,6 @@ from perennial.api.predictor import Predictor, Requests, TopologySpread
 from perennial.api.version import ArtifactRecord
 from perennial.contracts.names import (
     FILE_BASELINE,
-    FILE_MODEL,
     FILE_SIGNATURE,
     LABEL_REVISION,
     LABEL_VERSION,
@@ -24,11 +23,11 @@ from perennial.contracts.names import (
     PORT_METRICS,
     PORT_SERVE,
     STORE_READ_SECRET,
+    model_file,
 )
 from perennial.render.children import PREDICTOR, key_secret_name, labels, selector, settings_name
 
 FETCH = "fetch"
-SERVED_FILES = (FILE_MODEL, FILE_SIGNATURE, FILE_BASELINE)
 
 _MODEL_DIR = "/model"
 _KEYS_DIR = "/etc/perennial/feedback"
@@ -141,7 +140,8 @@ def _variables(values: dict[str, str]) -> list[Json]:
 
 def _served(artifacts: Artifacts) -> list[Json]:
     """The files that are served, by name and digest."""
-    files = [(name, artifacts[name]) for name in SERVED_FILES if name in artifacts]
+    names = (model_file(artifacts), FILE_SIGNATURE, FILE_BASELINE)
+    files = [(name, artifacts[name]) for name in names if name in artifacts]
     served = [{"uri": each.uri, "sha256": each.sha256, "file": name} for name, each in files]
     return _variables({"PERENNIAL_ARTIFACTS": json.dumps(served), "PERENNIAL_MODEL_DIR": _MODEL_DIR})
 

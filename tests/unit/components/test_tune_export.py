@@ -11,7 +11,12 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.semi_supervised import LabelSpreading
 
+from perennial.contracts.estimator import EstimatorError
 from perennial.contracts.request import Candidate, SearchRange
 from perennial.contracts.signature import Signature
 from perennial_components.export import core as exporting
@@ -84,6 +89,42 @@ def test_an_export_that_answers_otherwise_is_refused(hospitals: Prepared) -> Non
         check_parity(one, convert(other, 13, "m"), rows.features)
     assert error.value.reason == "ExportMismatch"
     assert exporting.TOLERANCE == 1e-4
+
+
+def test_a_model_without_onnx_form_is_served_as_it_is(hospitals: Prepared, tmp_path: Path) -> None:
+    _, rows, signature = hospitals
+    linear = make("LogisticRegression", {}, signature, rows.features, weight="None", seed=1)
+    model = Pipeline([("features", linear.named_steps["features"]), ("model", LabelSpreading(kernel="knn"))])
+    model.fit(rows.features[:200], rows.target[:200])
+    onnx, found = exporting.export(model, rows.features, "m")
+    assert onnx is None
+    assert found.reason.startswith("it has no ONNX form: ")
+    assert "LabelSpreading" in found.reason
+    save_estimator(model, str(tmp_path / "m.skops"))
+    _, probabilities = probabilities_of((tmp_path / "m.skops").read_bytes(), rows.features)
+    np.testing.assert_allclose(probabilities, model.predict_proba(rows.features), atol=1e-6)
+
+
+def test_a_model_that_exports_otherwise_is_served_as_it_is(
+    hospitals: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, rows, signature = hospitals
+    model = make("LogisticRegression", {}, signature, rows.features, weight="None", seed=1)
+    model.fit(rows.features, rows.target)
+    onnx, found = exporting.export(model, rows.features, "m")
+    assert onnx == convert(model, 13, "m")
+    assert found.reason == ""
+    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
+    onnx, found = exporting.export(model, rows.features, "m")
+    assert onnx is None
+    assert found.reason.startswith("the exported model differs from the estimator")
+
+
+def test_types_that_nobody_vouches_for_are_refused(tmp_path: Path) -> None:
+    model = Pipeline([("f", FunctionTransformer(os.path.basename)), ("m", LogisticRegression())])
+    save_estimator(model, str(tmp_path / "m.skops"))
+    with pytest.raises(EstimatorError, match=r"types that are not trusted: .*basename"):
+        load_estimator(str(tmp_path / "m.skops"))
 
 
 def test_three_classes_export_too(hospitals: Prepared) -> None:

@@ -1,0 +1,39 @@
+"""scikit-learn estimators that have no ONNX form, from skops files."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.contracts.estimator import EstimatorError, load
+from perennial.contracts.names import FILE_SKOPS
+from perennial_serving.scorers import ModelError
+
+
+class EstimatorScorer:
+    """An estimator fitted on the tensor ``features`` [N,F], as runs fit them; see ``scorers.Scorer``.
+
+    It takes milliseconds where a graph takes microseconds, so it is called in a thread of its own.
+    """
+
+    file = FILE_SKOPS
+    aside = True
+    row_by_row = False
+
+    def __init__(self, data: bytes) -> None:
+        """Raises :class:`ModelError` for a file that holds no classifier or types that are not trusted."""
+        # Its threads would wait for the one core that a predictor has; scikit-learn reads this when it is loaded.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        try:
+            estimator = load(data)
+        except EstimatorError as error:
+            raise ModelError(f"{FILE_SKOPS}: {error}") from None
+        if not hasattr(estimator, "predict_proba"):
+            raise ModelError(f"{FILE_SKOPS}: a {type(estimator).__name__} has no predict_proba")
+        self._predict = estimator.predict_proba
+
+    def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """See ``scorers.Scorer``."""
+        scores: NDArray[np.floating[Any]] = self._predict(matrix)
+        return scores
