@@ -13,6 +13,7 @@ import yaml
 
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api import crdgen
+from tests.api import gateway
 from tests.api.apiserver import ROOT, ApiServer
 from tests.api.test_admission import DEPLOYMENT, MONITOR, TRAINING, VERSION
 
@@ -127,9 +128,11 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
 
     assert may("get", "secrets/perennial-store-read")
     assert may("create", "secrets")
-    for kind in ("services", "configmaps", "horizontalpodautoscalers.autoscaling", "poddisruptionbudgets.policy",
-                 "httproutes.gateway.networking.k8s.io", "deployments.apps"):  # fmt: skip
-        assert all(may(verb, kind) for verb in ("get", "create", "patch", "delete")), kind
+    children = ("services", "configmaps", "deployments.apps", "horizontalpodautoscalers.autoscaling",
+                "poddisruptionbudgets.policy", "httproutes.gateway.networking.k8s.io")  # fmt: skip
+    with gateway.installed(server):
+        for kind in children:
+            assert all(may(verb, kind) for verb in ("get", "create", "patch", "delete")), kind
     for action in (
         ("get", "secrets/perennial-store"), ("list", "secrets"), ("get", "pods", "--subresource=log"),
         ("create", "pods", "--subresource=exec"), ("create", "pods"), ("delete", "modelversions"),
