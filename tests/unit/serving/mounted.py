@@ -42,7 +42,7 @@ def secret(ca: trustme.CA, clients: trustme.CA | None = None) -> dict[str, bytes
     return files | ({"ca.crt": clients.cert_pem.bytes()} if clients else {})
 
 
-def caller(ca: trustme.CA, own: trustme.CA | None = None) -> ssl.SSLContext:
+def client_context(ca: trustme.CA, own: trustme.CA | None = None) -> ssl.SSLContext:
     """A client that trusts ``ca`` alone, with a certificate by ``own``."""
     context = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
     if own:

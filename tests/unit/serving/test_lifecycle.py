@@ -3,25 +3,30 @@
 import http.client
 import json
 import os
+import ssl
 import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
+from tests.unit.serving.mounted import client_context, mount, secret
 from tests.unit.serving.support import CLIENT, PATIENT, Server, named, serving, total, until
 
 BODY = json.dumps(named(PATIENT))
 
 
-def connection(server: Server) -> http.client.HTTPConnection:
+def connection(server: Server, tls: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
+    if tls:
+        return http.client.HTTPSConnection("127.0.0.1", server.port, timeout=10, context=tls)
     return http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
 
 
 def ask(caller: http.client.HTTPConnection, server: Server) -> tuple[int, bool]:
     """The status, and whether the server ends the connection."""
-    caller.request("POST", httpx.URL(server.infer_url).path, BODY)
+    caller.request("POST", httpx.URL(server.infer_url).path, BODY, {"authorization": "Bearer a-token"})
     response = caller.getresponse()
     response.read()
     return response.status, response.getheader("connection") == "close"
@@ -65,8 +70,8 @@ def test_connections_may_be_kept_for_good(tmp_path: Path) -> None:
 class Callers:
     """Keep-alive clients that ask without pause, each until the server ends its connection."""
 
-    def __init__(self, server: Server, number: int) -> None:
-        self.server, self.failures = server, list[str]()
+    def __init__(self, server: Server, number: int, tls: ssl.SSLContext | None = None) -> None:
+        self.server, self.failures, self._tls = server, list[str](), tls
         self.answered = 0
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask) for _ in range(number)]
@@ -74,7 +79,7 @@ class Callers:
             thread.start()
 
     def _ask(self) -> None:
-        caller, closed = connection(self.server), False
+        caller, closed = connection(self.server, self._tls), False
         while not closed:
             try:
                 status, closed = ask(caller, self.server)
@@ -107,6 +112,39 @@ def test_leaving_loses_no_request(tmp_path: Path) -> None:
         assert callers.failures == []
         assert total(server.metrics(), "perennial_requests_total", code="200") == callers.answered + 1
         assert server.process.wait(10) == 0
+
+
+def test_leaving_loses_no_request_with_everything_on(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    tls, tokens = mount(tmp_path / "tls", secret(ca, ca)), mount(tmp_path / "tokens", {"caller": b"a-token"})
+    protected = {
+        "PERENNIAL_TLS_DIR": str(tls),
+        "PERENNIAL_TLS_CLIENT_AUTH": "Required",
+        "PERENNIAL_BEARER_DIR": str(tokens),
+    }
+    other, watched = tmp_path / "other", tmp_path / "watched"
+    other.mkdir()
+    with serving(other, PERENNIAL_VERSION="heart-disease-v2", **protected) as shadow:
+        setting = {"target": f"https://127.0.0.1:{shadow.port}", "share": 100, "version": "heart-disease-v2"}
+        mount(watched, {"mirror.json": json.dumps(setting).encode()})
+        more = {
+            "PERENNIAL_WATCHED_DIR": str(watched),
+            "PERENNIAL_TRACES_ENDPOINT": "http://127.0.0.1:1",
+            "PERENNIAL_TRACES_SAMPLE": "1",
+            "PERENNIAL_DRAIN_SECONDS": "1",
+            "PERENNIAL_CONNECTION_MAX_AGE": "0",
+        }
+        with serving(tmp_path, **protected, **more) as server:
+            until(lambda: "are mirrored to" in server.log.read_text())
+            callers = Callers(server, 4, client_context(ca, ca))
+            until(lambda: callers.answered > 100)
+            server.terminate()
+            callers.join()
+            assert callers.failures == []
+            assert total(server.metrics(), "perennial_requests_total", code="200") == callers.answered
+            assert total(server.metrics(), "perennial_shadow_requests_total", result="compared") > 0
+            assert total(server.metrics(), "perennial_shadow_requests_total", result="failed") == 0
+            assert server.process.wait(15) == 0
 
 
 def test_a_request_in_work_is_finished_after_the_port_is_closed(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from perennial_serving.mirror_counts import Incomparable, ShadowCounts, exposition
-from tests.unit.serving.mounted import caller, mount, secret
+from tests.unit.serving.mounted import client_context, mount, secret
 from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, outputs, samples, serving, total, until
 
 SHADOW = "heart-disease-v2"
@@ -380,10 +380,10 @@ def test_the_deployments_own_certificate_is_known_and_its_renewal(client_auth: s
         with serving(tmp_path, PERENNIAL_WATCHED_DIR=str(watched), **protected) as server:
             until(lambda: told(server, "are mirrored to"))
             url = server.infer_url.replace("http:", "https:")
-            assert httpx.post(url, json=named(PATIENT), verify=caller(ca, ca)).status_code == 200
+            assert httpx.post(url, json=named(PATIENT), verify=client_context(ca, ca)).status_code == 200
             until(lambda: counted(server, REQUESTS, result="compared") == 1)
             mount(tls, secret(another, ca))
             until(lambda: all(told(each, "a renewed certificate is in use") for each in (server, shadow)))
-            assert httpx.post(url, json=named(PATIENT), verify=caller(another, ca)).status_code == 200
+            assert httpx.post(url, json=named(PATIENT), verify=client_context(another, ca)).status_code == 200
             until(lambda: counted(server, REQUESTS, result="compared") == 2)
             assert counted(server, REQUESTS, result="failed") == 0

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.unit.serving.mounted import caller, mount, secret
+from tests.unit.serving.mounted import client_context, mount, secret
 from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, environment, named, run, serving, total, until
 
 BODY = json.dumps(named(PATIENT))
@@ -43,8 +43,8 @@ def test_it_serves_by_tls_alone_and_shows_metrics_in_plain(tmp_path: Path) -> No
     ca = trustme.CA()
     folder = mount(tmp_path / "tls", secret(ca))
     with serving(tmp_path, PERENNIAL_TLS_DIR=str(folder)) as server:
-        assert ask(server, caller(ca)) == 200
-        assert refused(server, caller(trustme.CA())), "another authority's client does not trust us"
+        assert ask(server, client_context(ca)) == 200
+        assert refused(server, client_context(trustme.CA())), "another authority's client does not trust us"
         with pytest.raises(httpx.TransportError):
             CLIENT.get(server.url + "/v2")
         assert total(server.metrics(), "perennial_requests_total", code="200") == 1
@@ -53,7 +53,7 @@ def test_it_serves_by_tls_alone_and_shows_metrics_in_plain(tmp_path: Path) -> No
 @pytest.mark.filterwarnings("ignore:ssl")
 def test_old_tls_is_refused(tmp_path: Path) -> None:
     ca = trustme.CA()
-    old = caller(ca)
+    old = client_context(ca)
     old.set_ciphers("DEFAULT@SECLEVEL=0")
     old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     with serving(tmp_path, PERENNIAL_TLS_DIR=str(mount(tmp_path / "tls", secret(ca)))) as server:
@@ -66,7 +66,7 @@ def test_a_renewed_certificate_is_taken_while_connections_stay(tmp_path: Path) -
     ca = trustme.CA()
     folder = mount(tmp_path / "tls", secret(ca))
     with serving(tmp_path, PERENNIAL_TLS_DIR=str(folder), PERENNIAL_CONNECTION_MAX_AGE="0") as server:
-        kept = http.client.HTTPSConnection("127.0.0.1", server.port, context=caller(ca))
+        kept = http.client.HTTPSConnection("127.0.0.1", server.port, context=client_context(ca))
         kept.request("GET", "/v2")
         kept.getresponse().read()
         connected, before = kept.sock, shown(server)
@@ -75,7 +75,7 @@ def test_a_renewed_certificate_is_taken_while_connections_stay(tmp_path: Path) -
         kept.request("POST", PATH, BODY)
         assert kept.getresponse().status == 200
         assert kept.sock is connected
-        assert ask(server, caller(ca)) == 200
+        assert ask(server, client_context(ca)) == 200
 
 
 def _another_key(ca: trustme.CA) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_a_broken_renewal_leaves_the_old_certificate(tmp_path: Path) -> None:
             mount(folder, broken(ca))
             until(lambda told=number: server.log.read_text().count("the old one stays") == told)
             assert shown(server) == before
-        assert ask(server, caller(ca)) == 200
+        assert ask(server, client_context(ca)) == 200
         mount(folder, secret(ca))
         until(lambda: shown(server) != before)
 
@@ -127,9 +127,9 @@ def test_clients_show_a_certificate_where_it_is_required(tmp_path: Path) -> None
     folder = mount(tmp_path / "tls", secret(ca, clients))
     settings = {"PERENNIAL_TLS_DIR": str(folder), "PERENNIAL_TLS_CLIENT_AUTH": "Required"}
     with serving(tmp_path, **settings) as server:
-        assert ask(server, caller(ca, clients)) == 200
-        assert refused(server, caller(ca))
-        assert refused(server, caller(ca, others))
+        assert ask(server, client_context(ca, clients)) == 200
+        assert refused(server, client_context(ca))
+        assert refused(server, client_context(ca, others))
 
 
 def test_a_renewed_authority_of_the_clients_shuts_the_old_ones_out(tmp_path: Path) -> None:
@@ -137,18 +137,18 @@ def test_a_renewed_authority_of_the_clients_shuts_the_old_ones_out(tmp_path: Pat
     folder = mount(tmp_path / "tls", secret(ca, old))
     settings = {"PERENNIAL_TLS_DIR": str(folder), "PERENNIAL_TLS_CLIENT_AUTH": "Required"}
     with serving(tmp_path, **settings) as server:
-        known = caller(ca, old)
+        known = client_context(ca, old)
         assert ask(server, known) == 200
         mount(folder, secret(ca, new))
         until(lambda: refused(server, known))
-        assert ask(server, caller(ca, new)) == 200
+        assert ask(server, client_context(ca, new)) == 200
 
 
 def test_a_session_is_not_resumed_past_its_authority(tmp_path: Path) -> None:
     ca, clients = trustme.CA(), trustme.CA()
     folder = mount(tmp_path / "tls", secret(ca, clients))
     settings = {"PERENNIAL_TLS_DIR": str(folder), "PERENNIAL_TLS_CLIENT_AUTH": "Required"}
-    context = caller(ca, clients)
+    context = client_context(ca, clients)
     with serving(tmp_path, **settings) as server:
 
         def connect(session: ssl.SSLSession | None) -> tuple[bool, ssl.SSLSession | None]:
