@@ -130,8 +130,10 @@ LOST = "requests lost"
 @contextlib.asynccontextmanager
 async def nothing_lost(client: Client) -> AsyncIterator[Client]:
     """Requests flow inside this block, and each is answered."""
-    async with client:
-        yield client
-    TALLY[ANSWERED] += len(client.answers)
-    TALLY[LOST] += len(client.lost)
+    try:
+        async with client:
+            yield client
+    finally:
+        TALLY[ANSWERED] += len(client.answers)
+        TALLY[LOST] += len(client.lost)
     assert client.lost == [], f"{len(client.lost)} of {len(client.answers)} requests lost: {client.lost[:5]}"
