@@ -1,8 +1,9 @@
-"""What the predictor costs, and what each of its parts adds: ``python -m benchmarks.serving``.
+"""Our predictor beside KServe's Python server and MLServer: ``python -m benchmarks.serving``.
 
-Every variant is a process of its own with the heart disease test model, asked by keep-alive connections for one row a
-request. All run side by side and are asked in turn, a second each, so that whatever else the machine does meets them
-alike; figures are medians over rounds. CPU time is the server's alone.
+Each server is a process of its own with the heart disease test model, asked by keep-alive connections for one row a
+request: ours by its ONNX form, theirs by the scikit-learn pipeline itself (as they are used) and by a custom model
+that runs the same ONNX. Servers share core 0, the client has core 1. All run side by side and are asked in turn, so
+that whatever else the machine does meets them alike; figures are medians over rounds. CPU time is the server's alone.
 """
 
 import argparse
@@ -10,64 +11,88 @@ import json
 import os
 import platform
 import statistics
-import sys
+import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving.load import Load, body, by_asyncio, by_wrk, wrk
-from benchmarks.serving.process import Predictor
+from benchmarks.serving.load import PATH, Load, body, by_asyncio, by_wrk, wrk
+from benchmarks.serving.process import FILES, PEERS, ROOT, TRAINED, Server
 
 RESULTS = Path(__file__).parents[1] / "results" / "serving.json"
-CONNECTIONS = (1, 8)
-VARIANTS = {
-    "predictor": "as shipped: counters, feedback tokens, connections renewed every 5 s",
-    "renewed-often": "connections renewed every 0.05 s, a hundred times as often as shipped",
-    "no-tokens": "no feedback key mounted",
-    "no-counters": "nothing counted",
-    "constant": "a constant answered by the same server: the limit",
+CONNECTIONS = (1, 8, 32)
+REPORTED = 8
+SERVERS = {
+    "ours": "as shipped: counters, feedback tokens",
+    "ours_no_counters": "nothing counted",
+    "constant": "a constant answered by our server: the limit",
+    "kserve_sklearn": "KServe's Python server, scikit-learn",
+    "mlserver_sklearn": "MLServer, scikit-learn",
+    "kserve_onnx": "KServe's Python server, a custom model that runs ONNX",
+    "mlserver_onnx": "MLServer, a custom runtime that runs ONNX",
 }
-CPU = ("cpu_seconds_per_1000", "least_cpu_seconds_per_1000")
-PACKAGES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "onnxruntime", "numpy")
+PACKAGES = {
+    "serving": ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "onnxruntime", "numpy"),
+    "bench-kserve": ("kserve", "scikit-learn", "onnxruntime", "pandas", "numpy"),
+    "bench-mlserver": ("mlserver", "scikit-learn", "onnxruntime", "pandas", "numpy"),
+}
 
 
-def start(variant: str, folder: Path, stack: ExitStack, times: int = 3) -> tuple[Predictor, list[float]]:
-    """The variant's process, and how long each of a few starts took (s)."""
+def prepare(say: Callable[[str], None], names: list[str]) -> None:
+    """The others' environments, and the pipeline that they serve."""
+    if not any(name.startswith(("kserve", "mlserver")) for name in names):
+        return
+    for environment in ("components", "bench-kserve", "bench-mlserver"):
+        say(f"environment {environment}")
+        subprocess.run([ROOT / "hack" / "venv", environment], check=True)
+    if not TRAINED.exists():
+        say("training the pipeline")
+        TRAINED.parent.mkdir(parents=True, exist_ok=True)
+        python = ROOT / ".venvs" / "components" / "bin" / "python"
+        source = ROOT / "examples" / "data" / "cleveland.csv"
+        subprocess.run([python, PEERS / "train.py", source, FILES / "signature.json", TRAINED], check=True)
+
+
+def start(name: str, folder: Path, stack: ExitStack, times: int) -> tuple[Server, list[float]]:
+    """The server, and how long each of a few starts took (s)."""
     ready = []
     for _ in range(times - 1):
-        with Predictor(variant, folder) as server:
-            ready.append(server.ready_seconds)
-    server = stack.enter_context(Predictor(variant, folder))
-    return server, [*ready, server.ready_seconds]
+        with Server(name, folder / name) as server:
+            ready.append(server.ready_s)
+    server = stack.enter_context(Server(name, folder / name))
+    return server, [*ready, server.ready_s]
 
 
-def measure(variant: str, server: Predictor, connections: int, seconds: float) -> dict[str, float]:
+def predicted(server: Server) -> str:
+    """The class that the server answers, by which a comparison of different models is noticed."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{PATH}", data=body(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(json.load(answer)["outputs"][0]["data"][0])
+
+
+def measure(name: str, server: Server, connections: int, seconds: float) -> dict[str, float]:
     """One slice of load."""
     load = by_wrk if wrk() else by_asyncio
     before = server.cpu_seconds()
     result: Load = load(server.port, connections, seconds, body())
     cpu = server.cpu_seconds() - before
     if result.failed or not result.answered:
-        raise SystemExit(f"{variant}: {result.failed} of {result.answered} requests failed; nothing is reported")
+        raise SystemExit(f"{name}: {result.failed} of {result.answered} requests failed; nothing is reported")
     return {
-        "requests_per_second": result.answered / result.seconds,
-        "cpu_seconds_per_1000": 1000 * cpu / result.answered,
+        "rps": result.answered / result.seconds,
         "p50_ms": result.p50_ms,
         "p99_ms": result.p99_ms,
+        "cpu_s_per_1k": 1000 * cpu / result.answered,
     }
-
-
-def summary(slices: list[dict[str, float]]) -> dict[str, float]:
-    """Medians over slices, and the least CPU time: what else the machine does adds to it and never takes away."""
-    medians = {name: short(statistics.median(figures[name] for figures in slices)) for name in slices[0]}
-    return medians | {"least_cpu_seconds_per_1000": short(min(figures["cpu_seconds_per_1000"] for figures in slices))}
 
 
 def short(value: float) -> float:
@@ -75,14 +100,22 @@ def short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """All figures by variant."""
-    slices: dict[str, dict[int, list[dict[str, float]]]] = {name: {c: [] for c in CONNECTIONS} for name in VARIANTS}
+def summary(slices: list[dict[str, float]]) -> dict[str, float]:
+    """Medians over slices."""
+    return {figure: short(statistics.median(each[figure] for each in slices)) for figure in slices[0]}
+
+
+def run(names: list[str], rounds: int, seconds: float, starts: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """All figures by server."""
+    slices: dict[str, dict[int, list[dict[str, float]]]] = {name: {c: [] for c in CONNECTIONS} for name in names}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         started = {}
-        for name in VARIANTS:
+        for name in names:
             say(f"starting {name}")
-            started[name] = start(name, Path(folder), stack)
+            started[name] = start(name, Path(folder), stack, starts)
+        answers = {name: predicted(server) for name, (server, _) in started.items()}
+        if len(set(answers.values())) > 1:
+            raise SystemExit(f"the servers disagree, nothing is reported: {answers}")
         for number in range(rounds):
             for name, (server, _) in started.items():
                 for connections in CONNECTIONS:
@@ -90,9 +123,11 @@ def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[str, An
                     slices[name][connections].append(measure(name, server, connections, seconds))
         return {
             name: {
-                "ready_seconds": short(statistics.median(ready)),
-                "resident_mib": short(server.resident_mib()),
-                "load": {str(connections): summary(found) for connections, found in slices[name].items()},
+                "about": SERVERS[name],
+                **summary(slices[name][REPORTED]),
+                "rss_mib": short(server.rss_mib()),
+                "ready_s": short(statistics.median(ready)),
+                "by_connections": {str(connections): summary(found) for connections, found in slices[name].items()},
             }
             for name, (server, ready) in started.items()
         }
@@ -106,25 +141,44 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "memory_gib": round(memory, 1), "kernel": platform.release()}
 
 
+def versions() -> dict[str, dict[str, str]]:
+    """The packages that matter, by environment."""
+    found = {}
+    for environment, names in PACKAGES.items():
+        python = ROOT / ".venvs" / environment / "bin" / "python"
+        if python.exists():
+            script = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {names!r}}}))"
+            answer = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
+            found[environment] = json.loads(answer.stdout)
+    return found
+
+
 def table(results: dict[str, Any]) -> Table:
     """The figures for the terminal."""
-    view = Table(title="One row a request, medians")
-    for heading in ("variant", "clients", "req/s", "CPU s/1,000", "least", "p50 ms", "p99 ms", "MiB", "ready s"):
-        view.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+    view = Table(title=f"One row a request, medians; CPU, p50 and p99 at {REPORTED} connections")
+    rates = " / ".join(map(str, CONNECTIONS))
+    for heading in ("server", f"req/s at {rates}", "CPU s/1,000", "p50 ms", "p99 ms", "MiB", "ready s"):
+        view.add_column(heading, justify="left" if heading == "server" else "right", no_wrap=True)
     for name, figures in results.items():
-        for place, (connections, load) in enumerate(figures["load"].items()):
-            rates = [f"{load['requests_per_second']:,.0f}", *(f"{load[k]:.3f}" for k in CPU)]
-            times = [f"{load['p50_ms']:.2f}", f"{load['p99_ms']:.2f}"]
-            once = [f"{figures['resident_mib']:.0f}", f"{figures['ready_seconds']:.2f}"] if place == 0 else ["", ""]
-            view.add_row(name if place == 0 else "", connections, *rates, *times, *once, end_section=place == 1)
+        view.add_row(
+            name,
+            " / ".join(f"{load['rps']:,.0f}" for load in figures["by_connections"].values()),
+            f"{figures['cpu_s_per_1k']:.3f}",
+            f"{figures['p50_ms']:.2f}",
+            f"{figures['p99_ms']:.2f}",
+            f"{figures['rss_mib']:.0f}",
+            f"{figures['ready_s']:.2f}",
+        )
     return view
 
 
 def main() -> None:
     """Measures, prints the table, writes the results."""
     arguments = argparse.ArgumentParser(prog="benchmarks.serving", description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=1, help="of load in each turn (1)")
-    arguments.add_argument("--rounds", type=int, default=9, help="over which medians are taken (9)")
+    arguments.add_argument("--seconds", type=float, default=2, help="of load in each turn (2)")
+    arguments.add_argument("--rounds", type=int, default=5, help="over which medians are taken (5)")
+    arguments.add_argument("--starts", type=int, default=3, help="over which the time to ready is taken (3)")
+    arguments.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS), metavar="SERVER")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     chosen = arguments.parse_args()
     console = Console(width=max(100, Console().width))
@@ -132,22 +186,24 @@ def main() -> None:
         console.print(
             "wrk is not installed (apt-get install wrk): a Python client asks instead, and is itself the limit."
         )
+    prepare(console.print, chosen.servers)
     load_before = os.getloadavg()[0]
     with console.status("") as status:
-        results = run(chosen.rounds, chosen.seconds, status.update)
+        results = run(chosen.servers, chosen.rounds, chosen.seconds, chosen.starts, status.update)
     console.print(table(results))
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine()
         | {"load_average": {"before": round(load_before, 2), "after": round(os.getloadavg()[0], 2)}},
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "method": {
             "client": "wrk" if wrk() else "asyncio",
             "seconds": chosen.seconds,
             "rounds": chosen.rounds,
             "request": "13 named columns, 1 row",
+            "reported_connections": REPORTED,
         },
-        "variants": {name: {"about": VARIANTS[name], **figures} for name, figures in results.items()},
+        "servers": results,
     }
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     chosen.results.write_text(json.dumps(document, indent=2) + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from benchmarks.serving.process import FILES, MODEL
+from benchmarks.serving.process import FILES, MODEL, on_core
 
 PATH = f"/v2/models/{MODEL}/infer"
 _LUA = """
@@ -39,12 +39,13 @@ class Load(msgspec.Struct):
 
 
 def body() -> bytes:
-    """The test model's own example as a v2 request, one named column a feature."""
+    """The test model's own example as a v2 request, one named column a feature; ``pd`` has KServe and MLServer make a
+    data frame of it, which scikit-learn needs; ours takes columns as such."""
     inputs = []
     for item in json.loads((FILES / "signature.json").read_bytes())["inputs"]:
         datatype = "BYTES" if isinstance(item["example"], str) else "FP64"
         inputs.append({"name": item["name"], "shape": [1], "datatype": datatype, "data": [item["example"]]})
-    return json.dumps({"inputs": inputs}).encode()
+    return json.dumps({"parameters": {"content_type": "pd"}, "inputs": inputs}).encode()
 
 
 def wrk() -> str | None:
@@ -58,7 +59,9 @@ def by_wrk(port: int, connections: int, seconds: float, content: bytes) -> Load:
         script = Path(folder) / "post.lua"
         script.write_text(_LUA.replace("BODY", content.decode()))
         command = [wrk() or "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
-        ended = subprocess.run([*command, f"http://127.0.0.1:{port}{PATH}"], capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            on_core(1, [*command, f"http://127.0.0.1:{port}{PATH}"]), capture_output=True, text=True, check=True
+        )
     result = ended.stdout.partition("RESULT ")[2]
     return msgspec.json.decode(result, type=Load)
 

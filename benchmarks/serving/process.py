@@ -1,8 +1,10 @@
-"""A predictor to measure: started, watched through /proc, ended."""
+"""Servers to measure: what each is started with; started on a core of its own, watched through /proc, ended."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,29 +16,18 @@ from typing import Self
 MODEL = "heart-disease"
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests" / "unit" / "serving" / "fixture"
+PEERS = Path(__file__).parent / "peers"
+TRAINED = ROOT / "build" / "bench-serving" / "model.joblib"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _environment(variant: str, port: int, metrics_port: int, folder: Path) -> dict[str, str]:
-    names = ("model.onnx", "signature.json", "baseline.json")
-    digests = {name: hashlib.sha256((FILES / name).read_bytes()).hexdigest() for name in names}
-    artifacts = [{"uri": f"file://{FILES / name}", "sha256": digests[name], "file": name} for name in names]
-    (folder / "current").write_bytes(b"a key of thirty-two bytes or so.")
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("operator", "serving", ".")),
-        "PERENNIAL_ARTIFACTS": json.dumps(artifacts),
-        "PERENNIAL_MODEL_DIR": str(FILES),
-        "PERENNIAL_MODEL": MODEL,
-        "PERENNIAL_VERSION": f"{MODEL}-v1",
-        "PERENNIAL_DEPLOYMENT": f"heart/{MODEL}",
-        "PERENNIAL_FEEDBACK_KEYS": "" if variant == "no-tokens" else str(folder),
-        "PERENNIAL_CONNECTION_MAX_AGE": "0.05" if variant == "renewed-often" else "5",
-        "PERENNIAL_DRAIN_SECONDS": "0",
-        "PERENNIAL_HOST": "127.0.0.1",
-        "PERENNIAL_PORT": str(port),
-        "PERENNIAL_METRICS_PORT": str(metrics_port),
-        "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
-    }
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A server's command line and environment; ``port`` is where it answers."""
+
+    argv: list[str]
+    env: dict[str, str]
+    port: int
 
 
 def _free_port() -> int:
@@ -45,47 +36,136 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def ours(name: str, folder: Path) -> Start:
+    """Our predictor, as shipped or a variant of it."""
+    names = ("model.onnx", "signature.json", "baseline.json")
+    digests = {file: hashlib.sha256((FILES / file).read_bytes()).hexdigest() for file in names}
+    artifacts = [{"uri": f"file://{FILES / file}", "sha256": digests[file], "file": file} for file in names]
+    (folder / "current").write_bytes(b"a key of thirty-two bytes or so.")
+    port = _free_port()
+    env = {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "serving", ".")),
+        "PERENNIAL_ARTIFACTS": json.dumps(artifacts),
+        "PERENNIAL_MODEL_DIR": str(FILES),
+        "PERENNIAL_MODEL": MODEL,
+        "PERENNIAL_VERSION": f"{MODEL}-v1",
+        "PERENNIAL_DEPLOYMENT": f"heart/{MODEL}",
+        "PERENNIAL_FEEDBACK_KEYS": str(folder),
+        "PERENNIAL_DRAIN_SECONDS": "0",
+        "PERENNIAL_HOST": "127.0.0.1",
+        "PERENNIAL_PORT": str(port),
+        "PERENNIAL_GRPC_PORT": str(_free_port()),
+        "PERENNIAL_METRICS_PORT": str(_free_port()),
+        "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
+    }
+    module = ["perennial_serving"] if name == "ours" else ["benchmarks.serving.variant", name]
+    return Start([sys.executable, "-m", *module], env, port)
+
+
+def kserve(name: str, _: Path) -> Start:
+    """KServe's Python server."""
+    kind, port = name.removeprefix("kserve_"), _free_port()
+    files = TRAINED.parent if kind == "sklearn" else FILES
+    python = str(ROOT / ".venvs" / "bench-kserve" / "bin" / "python")
+    return Start([python, str(PEERS / "kserve_server.py"), kind, str(files), str(port)], {}, port)
+
+
+def mlserver(name: str, folder: Path) -> Start:
+    """MLServer without workers beside it: each request would cross processes."""
+    kind, port = name.removeprefix("mlserver_"), _free_port()
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": port,
+        "grpc_port": _free_port(),
+        "metrics_port": _free_port(),
+        "parallel_workers": 0,
+        "debug": False,
+    }
+    onnx = kind == "onnx"
+    inputs = json.loads((FILES / "signature.json").read_bytes())["inputs"]
+    model = {
+        "name": MODEL,
+        "implementation": "mlserver_onnx.Onnx" if onnx else "mlserver_sklearn.SKLearnModel",
+        "parameters": {"uri": str(FILES if onnx else TRAINED)} | ({} if onnx else {"content_type": "pd"}),
+        "inputs": [
+            {"name": item["name"], "shape": [-1]}
+            | (
+                {"datatype": "BYTES", "parameters": {"content_type": "str"}}
+                if item["categories"]
+                else {"datatype": "FP64"}
+            )
+            for item in inputs
+        ],
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    program = ROOT / ".venvs" / "bench-mlserver" / "bin" / "mlserver"
+    return Start([str(program), "start", str(folder)], {"PYTHONPATH": str(PEERS)}, port)
+
+
+def on_core(core: int, argv: list[str]) -> list[str]:
+    """The command line, kept to one core where this machine has a second one for whoever is on the other side."""
+    if shutil.which("taskset") and (os.cpu_count() or 1) > 1:
+        return ["taskset", "--cpu-list", str(core), *argv]
+    return argv
+
+
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
-            probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            probe.sendall(
+                f"GET /v2/models/{MODEL}/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+            )
             return b" 200 " in probe.recv(256)
     except OSError:
         return False
 
 
-class Predictor:
-    """A context: the variant's process, ready. ``ready_seconds`` is from its start to the first 200 of /readyz."""
+class Server:
+    """A context: the server's process, ready. ``ready_s`` is from its start to the first 200 of its readiness call."""
 
-    def __init__(self, variant: str, folder: Path) -> None:
-        self.port, metrics_port = _free_port(), _free_port()
-        module = (
-            ["benchmarks.serving.variant", variant] if variant in {"no-counters", "constant"} else ["perennial_serving"]
-        )
-        env = _environment(variant, self.port, metrics_port, folder)
+    def __init__(self, name: str, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        maker = {"kserve": kserve, "mlserver": mlserver}.get(name.partition("_")[0], ours)
+        start = maker(name, folder)
+        self.port = start.port
         began = time.perf_counter()
         self._log = (folder / "log").open("w")
-        self._process = subprocess.Popen([sys.executable, "-m", *module], env=env, stderr=self._log)
-        while not _answers(metrics_port):
-            if self._process.poll() is not None:
-                raise SystemExit(f"{variant} did not start: {(folder / 'log').read_text()}")
+        self._process = subprocess.Popen(
+            on_core(0, start.argv), env=os.environ | start.env, cwd=folder, stdout=self._log, stderr=self._log
+        )
+        while not _answers(self.port):
+            if self._process.poll() is not None or time.perf_counter() - began > 120:
+                self._process.kill()
+                raise SystemExit(f"{name} did not start: {(folder / 'log').read_text()[-2000:]}")
             time.sleep(0.005)
-        self.ready_seconds = time.perf_counter() - began
+        self.ready_s = time.perf_counter() - began
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
         self._log.close()
+
+    def _family(self) -> list[Path]:
+        """/proc of the process and of all below it."""
+        found = [self._process.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        return [Path(f"/proc/{pid}") for pid in found]
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        fields = [(each / "stat").read_text().rpartition(")")[2].split() for each in self._family()]
+        return sum(int(field[11]) + int(field[12]) for field in fields) / _TICKS
 
-    def resident_mib(self) -> float:
+    def rss_mib(self) -> float:
         """Resident memory now."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+        lines = [line for each in self._family() for line in (each / "status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
