@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perennial.contracts.names import LABEL_REVISION, LABEL_VERSION
-from tests.api.test_deployment import DEPLOYMENT, first, status, version
+from tests.api.test_deployment import DEPLOYMENT, first, measures, pass_time, running, status, version
 from tests.api.world import World, deployment_controller
 
 Json = dict[str, Any]
@@ -26,6 +26,7 @@ def changed(predictor: Json | None = None, **spec: Any) -> Json:
 async def serving(world: World, manifest: Json) -> Json:
     """v1 serves as ``manifest`` says; returns its Deployment."""
     world.natures.append(deployment_controller)
+    world.prometheus.answer = measures()
     await world.apply(version(1))
     await world.apply(manifest)
     await world.settle()
@@ -73,6 +74,21 @@ async def test_an_autoscaler_is_made_and_what_it_writes_is_never_undone(world: W
     assert (await world.read(*HPA))["spec"]["minReplicas"] == 3
 
 
+async def test_the_autoscaler_and_the_number_of_pods_go_on_to_the_next_version(world: World) -> None:
+    old = await serving(world, changed({"autoscaling": {"min": 2, "max": 8}}))
+    await scale_by_another(world, old["metadata"]["name"], 5)
+    await world.settle()
+    await world.apply(version(2))
+    await world.settle()
+    assert (await running(world))["heart-v1"] == 5
+    assert (await world.read(*HPA))["spec"]["scaleTargetRef"]["name"] == old["metadata"]["name"]
+    await pass_time(world, 60)
+    assert (await running(world))["heart-v2"] == 5, "as many as answered before"
+    (new,) = [each for each in await world.all("Deployment", "apps/v1") if _version(each) == "heart-v2"]
+    assert (await world.read(*HPA))["spec"]["scaleTargetRef"]["name"] == new["metadata"]["name"]
+    assert (await world.read(*PDB))["spec"]["selector"] == new["spec"]["selector"]
+
+
 async def test_a_write_that_raced_with_the_autoscaler_is_not_made(world: World) -> None:
     """The number that was read is written back only while nobody else has written."""
     deployment = await serving(world, changed({"autoscaling": {"min": 2, "max": 8}}))
@@ -112,6 +128,15 @@ async def test_the_budget_covers_the_stable_pods(world: World) -> None:
     writes = len(world.operator.writes)
     await world.settle()
     assert len(world.operator.writes) == writes
+
+
+async def test_at_rest_a_look_costs_few_requests_and_no_write(world: World) -> None:
+    await serving(world, changed({"autoscaling": {"min": 2, "max": 8}}))
+    await world.settle()
+    before = world.operator.calls.copy()
+    await world.reconcile("ModelDeployment", "heart")
+    # Itself, Service, autoscaler, budget and Deployment; versions, monitors, Deployments and pods.
+    assert world.operator.calls - before == {"get": 5, "list": 4}
 
 
 async def test_a_namesake_that_belongs_to_somebody_else_is_not_deleted(world: World) -> None:
