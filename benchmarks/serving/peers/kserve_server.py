@@ -7,7 +7,6 @@ from typing import Any
 import joblib
 from kserve import Model, ModelServer
 from kserve.utils.utils import get_predict_input, get_predict_response
-
 from rows import OnnxModel
 
 MODEL = "heart-disease"

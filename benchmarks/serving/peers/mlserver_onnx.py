@@ -5,7 +5,6 @@ from pathlib import Path
 from mlserver import MLModel
 from mlserver.codecs import StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
-
 from rows import OnnxModel
 
 

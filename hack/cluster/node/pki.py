@@ -29,7 +29,9 @@ def _made_whole(target: Path, authority: str) -> Iterator[Path]:
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700, parents=True)
-    _openssl(part, "req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", f"/CN={authority}")
+    _openssl(
+        part, "req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.crt", "-days", DAYS, "-subj", f"/CN={authority}"
+    )
     yield part
     part.rename(target)
 
