@@ -25,7 +25,7 @@ _FIELDS = {
 
 def request_of(message: ModelInferRequest) -> InferRequest:
     """The request in ``message``, its contents typed or raw. Raises :class:`Refused`."""
-    raw = message.raw_input_contents
+    raw = message.raw_input_contents[:]
     if raw and len(raw) != len(message.inputs):
         raise Refused(400, f"{len(raw)} raw_input_contents for {len(message.inputs)} inputs")
     inputs = []
@@ -37,7 +37,7 @@ def request_of(message: ModelInferRequest) -> InferRequest:
             raise Refused(400, f"{name}: has contents and raw_input_contents")
         else:
             data = unpack(name, datatype, raw[place])
-        inputs.append(InputTensor(name, list(tensor.shape), datatype, data))
+        inputs.append(InputTensor(name, tensor.shape[:], datatype, data))
     outputs = [RequestedOutput(output.name) for output in message.outputs]
     return InferRequest(inputs, message.id or None, outputs or None)
 
@@ -46,7 +46,7 @@ def _typed(name: str, datatype: str, contents: InferTensorContents) -> list[Any]
     field = _FIELDS.get(datatype)
     if field is None:
         raise Refused(400, f"{name}: datatype {datatype!r} has no typed contents; there are {', '.join(_FIELDS)}")
-    values: list[Any] = list(getattr(contents, field))
+    values: list[Any] = getattr(contents, field)[:]
     return [text(name, value) for value in values] if datatype == "BYTES" else values
 
 
