@@ -58,7 +58,16 @@ def by_wrk(port: int, connections: int, seconds: float, content: bytes) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(_LUA.replace("BODY", content.decode()))
-        command = [wrk() or "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script)]
+        command = [
+            wrk() or "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "20s",
+            "-s",
+            str(script),
+        ]
         ended = subprocess.run(
             on_core(1, [*command, f"http://127.0.0.1:{port}{PATH}"]), capture_output=True, text=True, check=True
         )
