@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,6 +33,10 @@ _WAITING = 64
 _LANES = 4
 _SECONDS = 2.0
 _SWEEP_SECONDS = 0.25
+_PART = 0.1
+"""Of the time, for copies: what our own callers wait longer at the worst, when requests come without a pause."""
+_AHEAD_SECONDS = 0.001
+_LATER_SECONDS = 0.002
 _REMEMBERED = 4
 """Shadow versions whose counts are kept: a pod's series stay bounded however often the setting changes."""
 _AUTHORIZATION = b"authorization"
@@ -135,6 +140,23 @@ def _plain() -> None:
     return None
 
 
+class Allowance:
+    """Time that may be spent: ``part`` of all that goes by, at most ``ahead`` (s) at once."""
+
+    def __init__(self, part: float, ahead: float, now: float) -> None:
+        self._part, self._ahead, self._left, self._looked = part, ahead, ahead, now
+
+    def has(self, now: float) -> bool:
+        """Whether there is any left at ``now`` (s)."""
+        self._left = min(self._ahead, self._left + (now - self._looked) * self._part)
+        self._looked = now
+        return self._left > 0
+
+    def spend(self, seconds: float) -> None:
+        """Takes off what was spent, be it more than was left."""
+        self._left -= seconds
+
+
 class Stream:
     """Copies on their way to one target, some at a time, each given two seconds."""
 
@@ -157,6 +179,8 @@ class Stream:
         self._idle = [Lane(host, port, context, self._answered) for _ in range(_LANES)]
         self._sent: dict[Lane, tuple[_Copy, float]] = {}
         self._done = asyncio.Event()
+        self._allowance = Allowance(_PART, _AHEAD_SECONDS, perf_counter())
+        self._later: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
@@ -178,6 +202,8 @@ class Stream:
     def stop(self) -> None:
         """Ends at once; what has no answer yet counts as dropped."""
         self._sweeping.cancel()
+        if self._later is not None:
+            self._later.cancel()
         for lane in (*self._idle, *self._sent):
             lane.close()
         self._counts.requests[DROPPED] += len(self._waiting) + len(self._sent)
@@ -193,10 +219,19 @@ class Stream:
         self.stop()
 
     def _send(self) -> None:
-        while self._waiting and self._idle:
+        while self._waiting and self._idle and self._later is None:
+            began = perf_counter()
+            if not self._allowance.has(began):
+                self._later = self._loop.call_later(_LATER_SECONDS, self._resume)
+                return
             lane, copy = self._idle.pop(), self._waiting.popleft()
             self._sent[lane] = copy, self._loop.time() + _SECONDS
             lane.ask(self._bytes(copy))
+            self._allowance.spend(perf_counter() - began)
+
+    def _resume(self) -> None:
+        self._later = None
+        self._send()
 
     def _bytes(self, copy: _Copy) -> bytes:
         request = copy.request
@@ -206,6 +241,7 @@ class Stream:
         return b"%b%bcontent-length: %d\r\n\r\n%b" % (self._head, shown, len(body), body)
 
     def _answered(self, lane: Lane, status: int, body: bytes, why: str) -> None:
+        began = perf_counter()
         copy, _ = self._sent.pop(lane)
         self._idle.append(lane)
         if status == 200:
@@ -217,8 +253,9 @@ class Stream:
         else:
             why = why or f"it answered {status}"
         self._count(why)
+        self._allowance.spend(perf_counter() - began)
         self._send()
-        if not self._sent:
+        if not self._sent and not self._waiting:
             self._done.set()
 
     def _count(self, why: str) -> None:

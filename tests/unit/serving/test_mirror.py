@@ -14,7 +14,10 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
+from perennial_serving.mirror import Allowance
 from perennial_serving.mirror_counts import Incomparable, ShadowCounts, exposition
 from tests.unit.serving.mounted import client_context, mount, secret
 from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, outputs, samples, serving, total, until
@@ -331,6 +334,23 @@ def test_what_is_in_the_queue_is_sent_before_it_leaves(tmp_path: Path) -> None:
             release.set()
             assert server.process.wait(10) == 0
         assert len(other.seen) == 10
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 0.01), st.floats(0, 0.002)), max_size=200),
+    st.floats(0.01, 0.5),
+    st.floats(1e-4, 0.01),
+)
+def test_copies_take_no_more_than_their_part_of_the_time(
+    course: list[tuple[float, float]], part: float, ahead: float
+) -> None:
+    allowance, now, spent, dearest = Allowance(part, ahead, 0.0), 0.0, 0.0, 0.0
+    for passed, cost in course:
+        now += passed
+        if allowance.has(now):
+            allowance.spend(cost)
+            spent, dearest = spent + cost, max(dearest, cost)
+    assert spent <= part * now + ahead + dearest + 1e-9
 
 
 def test_prometheus_sees_every_series_at_0_first() -> None:
