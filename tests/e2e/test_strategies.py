@@ -7,7 +7,7 @@ from tests.rollouts.fixtures import ward as ward  # noqa: PLC0414 - a fixture is
 from tests.rollouts.ward import Ward
 
 pytestmark = [
-    pytest.mark.xdist_group("strategies"), pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("strategies"), pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="session"),
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import aiohttp
 from hack.demo.patients import Patient
 
 CONNECTIONS = 6
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True)

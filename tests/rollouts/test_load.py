@@ -10,7 +10,7 @@ import pytest
 from hack.demo.stage import run
 from tests.rollouts.ward import Play, Ward
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 SECONDS = 60
 CONNECTIONS = 8
 SCRIPT = """

@@ -40,7 +40,7 @@ WITH_STAGES = tuple(PATIENT)
 traffic = pytest.mark.parametrize("provider", ["Replicas", "Gateway"])
 every = pytest.mark.parametrize("strategy", list(STRATEGIES))
 staged = pytest.mark.parametrize("strategy", WITH_STAGES)
-pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 
 
 def spec(strategy: Json, provider: str, *metrics: Json, **more: Any) -> Json:

@@ -28,7 +28,8 @@ from tests.rollouts.killing import restart_at_once
 Kind = Literal["good", "errors", "slow", "inverted", "tampered"]
 Json = dict[str, Any]
 TRAINED = "heart"
-PATIENCE = 150.0
+PATIENCE = 240.0
+"""Seconds for a state to come, on a machine that does everything at once."""
 PROXY = """
 import asyncio
 async def pump(source, sink):
