@@ -8,6 +8,7 @@ import sys
 
 import uvloop
 
+from perennial_serving.access import logged
 from perennial_serving.app import Predictor
 from perennial_serving.artifacts import ArtifactError, leave_message, verify
 from perennial_serving.batching import batcher
@@ -50,8 +51,9 @@ def build(settings: Settings) -> Service:
         feedback=feedback,
         mirror=mirror,
     )
+    app = Predictor(settings=settings, inference=inference, counters=counters, state=state, bearer=bearer)
     return Service(
-        app=Predictor(settings=settings, inference=inference, counters=counters, state=state, bearer=bearer),
+        app=logged(app) if settings.access_log else app,
         inference=inference,
         counters=counters,
         state=state,

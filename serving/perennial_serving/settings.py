@@ -40,6 +40,7 @@ class Settings(Store, frozen=True, kw_only=True):
     weight holds for keep-alive clients only if their connections are renewed.
     ``max_waiting``: requests accepted and not yet answered, beyond which callers are told to come back.
     ``deadline_seconds`` (0 for none): a request that could not be answered by then is not scored any more.
+    ``access_log``: a line for each request, never what was sent.
     """
 
     model: str

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,14 @@ def total(text: str, name: str, **labels: str) -> float:
     return sum(values)
 
 
-def artifacts(folder: Path = FIXTURE) -> list[dict[str, str]]:
+def artifacts(folder: Path = FIXTURE, files: Iterable[str] = FILES) -> list[dict[str, str]]:
     return [
         {
             "uri": f"file://{folder / name}",
             "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
             "file": name,
         }
-        for name in FILES
+        for name in files
     ]
 
 
@@ -144,7 +144,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, *, python: str | Path = sys.executable, **more: str) -> Iterator[Server]:
+def serving(
+    folder: Path, *, python: str | Path = sys.executable, ready_seconds: float = 20.0, **more: str
+) -> Iterator[Server]:
     """A ready predictor, run by ``python``, killed at the end if it still runs."""
     port, metrics_port = free_port(), free_port()
     ports = {"PERENNIAL_PORT": str(port), "PERENNIAL_METRICS_PORT": str(metrics_port)}
@@ -156,7 +158,7 @@ def serving(folder: Path, *, python: str | Path = sys.executable, **more: str) -
         )  # fmt: skip
     server = Server(process, port, metrics_port, log)
     try:
-        until(server.ready)
+        until(server.ready, ready_seconds)
         yield server
     finally:
         process.kill()
