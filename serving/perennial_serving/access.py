@@ -1,4 +1,4 @@
-"""The access log: a line for each request of the serving port, with nothing in it that a caller sent but the path."""
+"""The access log: a line for each request of the serving ports, with nothing in it that a caller sent but the path."""
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -30,8 +30,13 @@ def logged(app: _App) -> _App:
         try:
             await app(scope, receive, sending)
         finally:
-            took = round(1000 * (perf_counter() - began), 3)
-            about = {"method": scope["method"], "path": scope["path"], "status": status, "ms": took, "bytes": size}
-            _logger.info("request", extra={"fields": about})
+            line(scope["method"], scope["path"], status, began, size)
 
     return around
+
+
+def line(method: str, path: str, status: int, began: float, size: int) -> None:
+    """Logs a request that ``began`` then (s, ``perf_counter``) and was answered by ``size`` bytes."""
+    took = round(1000 * (perf_counter() - began), 3)
+    about = {"method": method, "path": path, "status": status, "ms": took, "bytes": size}
+    _logger.info("request", extra={"fields": about})

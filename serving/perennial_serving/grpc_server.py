@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from perennial_serving import described
+from perennial_serving.access import line
 from perennial_serving.bearer import Bearer
 from perennial_serving.counters import Counters
 from perennial_serving.grpc_codec import message_of, request_of
@@ -25,10 +26,11 @@ from perennial_serving.settings import Settings
 from perennial_serving.state import State
 from perennial_serving.tls import Material, Tls
 
-_SERVICE = "inference.GRPCInferenceService"
+_SERVICE = "/inference.GRPCInferenceService"
+_LIVE, _READY, _INFER = (f"{_SERVICE}/{name}" for name in ("ServerLive", "ServerReady", "ModelInfer"))
 _GRACE_MS = 10_000
-_JITTER = 1.1
-"""gRPC spreads connections' ages by a tenth, up and down."""
+_EARLY = 0.8
+"""gRPC spreads connections' ages by a tenth, up and down; the rest is for what delays them."""
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -52,15 +54,15 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._inference, self._counters, self._state, self._bearer = inference, counters, state, bearer
         self.waiting: set[asyncio.Task[Any] | None] = set()
         self._handlers = {
-            f"/{_SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(handle)
-            for name, handle in (
-                ("ServerLive", self._answering(self._live, guarded=False)),
-                ("ServerReady", self._answering(self._ready, guarded=False)),
-                ("ModelReady", self._answering(self._model_ready)),
-                ("ServerMetadata", self._answering(self._server)),
-                ("ModelMetadata", self._answering(self._model)),
-                ("ModelInfer", self._answering(self._infer, counted=True)),
-            )
+            path: grpc.unary_unary_rpc_method_handler(self._answering(path, method))
+            for path, method in {
+                _LIVE: self._live,
+                _READY: self._ready,
+                _INFER: self._infer,
+                f"{_SERVICE}/ModelReady": self._model_ready,
+                f"{_SERVICE}/ServerMetadata": self._server,
+                f"{_SERVICE}/ModelMetadata": self._model,
+            }.items()
         }
 
     def service(self, details: Any) -> Any:
@@ -72,7 +74,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         _began.set(perf_counter())
         return self._handlers.get(details.method)
 
-    def _answering(self, method: _Method, *, guarded: bool = True, counted: bool = False) -> Any:
+    def _answering(self, path: str, method: _Method) -> Any:
+        guarded, counted, logged = path not in {_LIVE, _READY}, path == _INFER, self._inference.settings.access_log
+
         async def answer(payload: bytes, context: Any) -> bytes:
             status, message, why = 500, b"", ""
             try:
@@ -89,6 +93,8 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 # As over HTTP: what was asked of another model is none of ours.
                 if counted and status != 404:
                     self._counters.request(status, perf_counter() - _began.get())
+                if logged:
+                    line("POST", path, status, _began.get(), len(message))
             if status != 200:
                 await context.abort(_CODES[status], why)
             return message
@@ -187,7 +193,7 @@ async def start(
     if settings.connection_max_age > 0:
         options += [
             # No connection is older: those of a leaving predictor are all renewed before its port closes.
-            ("grpc.max_connection_age_ms", round(1000 * settings.connection_max_age / _JITTER)),
+            ("grpc.max_connection_age_ms", round(1000 * _EARLY * settings.connection_max_age)),
             ("grpc.max_connection_age_grace_ms", _GRACE_MS),
         ]
     server = grpc.aio.server(handlers=[calls], options=options)

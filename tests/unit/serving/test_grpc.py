@@ -1,5 +1,6 @@
 """The predictor by gRPC: what it takes, what it refuses with which code, and how it is protected and ends."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -277,7 +278,7 @@ def ended(states: list[grpc.ChannelConnectivity]) -> bool:
 
 def test_leaving_loses_no_call(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        age, drain = {"PERENNIAL_CONNECTION_MAX_AGE": "1.5"}, {"PERENNIAL_DRAIN_SECONDS": "1.5"}
+        age, drain = {"PERENNIAL_CONNECTION_MAX_AGE": "1"}, {"PERENNIAL_DRAIN_SECONDS": "3"}
         started = start(stack, tmp_path, **age, **drain)
         asking = [Asking(started) for _ in range(4)]
         until(lambda: all(one.answered for one in asking))
@@ -307,6 +308,16 @@ def test_a_bearer_token_is_needed(tmp_path: Path) -> None:
         assert started.caller.call("ServerLive", messages.ServerLiveRequest()).live
         code, _ = started.caller.refused("ModelMetadata", messages.ModelMetadataRequest(name=MODEL))
         assert code == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_the_access_log_has_a_line_a_call(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        started = start(stack, tmp_path, PERENNIAL_ACCESS_LOG="true")
+        started.caller.call("ModelInfer", request(PATIENT))
+        started.caller.refused("ModelInfer", broken("category"))
+        lines = [json.loads(line) for line in started.server.log.read_text().splitlines()]
+        calls = [line for line in lines if line.get("path") == "/inference.GRPCInferenceService/ModelInfer"]
+        assert [(call["status"], call["bytes"] > 0) for call in calls] == [(200, True), (400, False)]
 
 
 def mount(folder: Path, authority: trustme.CA, clients: trustme.CA) -> None:
