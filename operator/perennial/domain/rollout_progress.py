@@ -69,7 +69,7 @@ def _advance(draft: Draft, stable: Revision) -> None:
     if not take_measurement(draft, stable):
         return
     _show(draft, stage)
-    if may_leave(draft, stage):
+    if may_leave(draft, stage) and draft.snapshot.ready(draft.under_way.target) >= stage.pods:
         _go_to(draft, draft.under_way.step + 1)
         return
     said = draft.progress
@@ -92,7 +92,7 @@ def _go_to(draft: Draft, index: int) -> None:
     stages = draft.stages
     promoted = draft.under_way.promote
     if index >= len(stages) or promoted:
-        if await_pods(draft, draft.replicas) and (promoted or await_route(draft)):
+        if (promoted or await_route(draft)) and await_pods(draft, draft.replicas):
             promote(draft)
     elif await_pods(draft, stages[index].pods) and await_traffic(draft, stages[index]):
         _enter(draft, index, stages[index])
@@ -115,6 +115,7 @@ def _enter(draft: Draft, index: int, stage: Stage) -> None:
 
 
 def _show(draft: Draft, stage: Stage) -> None:
-    """The new version gets the traffic of ``stage`` while it can answer, and nobody else can get it by mistake."""
+    """The new version gets what ``stage`` gives it: requests only while it can answer, and nobody else by mistake."""
+    draft.canary_replicas = stage.pods
     if draft.snapshot.ready(draft.under_way.target) and (not stage.shared or alone(draft)):
         draft.showing = stage

@@ -216,8 +216,9 @@ class Walk(RuleBasedStateMachine):
 
     @invariant()
     def somebody_serves(self) -> None:
-        """But for Recreate, which says what it costs."""
-        rollout, served = self.world.status.rollout, bool(self.world.selected())
+        """From the first promotion on; but for Recreate, which says what it costs."""
+        rollout = self.world.status.rollout
+        served = bool(self.world.selected()) and self.world.status.stable is not None
         recreate = "Recreate" in (rollout.strategy if rollout else "", self.world.deployment.spec.rollout.strategy)
         if self.was_served and not recreate:
             assert served, "what was ready once is always selected"
