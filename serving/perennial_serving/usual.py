@@ -27,6 +27,12 @@ class _Tensor(msgspec.Struct, gc=False):
     data: tuple[Any]
 
 
+class _Parameters(msgspec.Struct, gc=False):
+    """What others' clients send along is not for us, but for a wish for binary answers."""
+
+    binary_data_output: None = None
+
+
 class UsualRequest(msgspec.Struct, gc=False):
     """``row`` as in ``inputs.Rows``; ``id`` comes back in the answer."""
 
@@ -45,7 +51,7 @@ class UsualReader:
                 ("inputs", list[Union[tensors]]),  # type: ignore[valid-type] # noqa: UP007 - made from a tuple
                 ("id", str | None, None),
                 ("outputs", None, None),
-                ("parameters", None, None),
+                ("parameters", _Parameters | None, None),
             ],
             gc=False,
         )

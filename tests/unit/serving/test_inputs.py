@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from perennial.contracts.signature import Input, Signature, category_of
 from perennial_serving.inputs import Decoder, InputError, Rows
 from perennial_serving.model import Model
-from perennial_serving.protocol import InputTensor
+from perennial_serving.protocol import InferRequest, InputTensor
+from perennial_serving.usual import UsualReader
 from tests.unit.serving.support import PATIENT, named
 
 SIGNATURE = Signature(
@@ -190,3 +191,43 @@ def test_the_fixtures_model_takes_its_patient(model: Model) -> None:
     request = msgspec.convert(named(PATIENT)["inputs"], list[InputTensor])
     prediction = model.predict(np.array(model.decoder.decode(request)))
     assert 0 < prediction.positive[0] < 1
+
+
+PLAIN = named(PATIENT)
+
+
+@pytest.mark.parametrize(
+    ("more", "usual"),
+    [
+        ({}, True),
+        ({"id": "7", "parameters": {"content_type": "pd"}, "outputs": None}, True),
+        ({"parameters": {"binary_data_output": True}}, False),
+        ({"outputs": [{"name": "probability"}]}, False),
+        ({"inputs": PLAIN["inputs"][:-1]}, False),
+        ({"inputs": [*PLAIN["inputs"][:-1], PLAIN["inputs"][0]]}, False),
+        ({"inputs": named(PATIENT, PATIENT)["inputs"]}, False),
+        ({"inputs": named(PATIENT, age="FP32")["inputs"]}, False),
+        ({"inputs": named(PATIENT | {"age": 1e39})["inputs"]}, False),
+        ({"inputs": named(PATIENT | {"thal": "none of them"})["inputs"]}, False),
+    ],
+)
+def test_the_fast_reader_takes_what_it_understands_in_full(model: Model, more: dict[str, Any], usual: bool) -> None:
+    body = msgspec.json.encode(PLAIN | more)
+    assert (UsualReader(model.signature).read(body) is not None) is usual
+
+
+@given(st.data())
+def test_the_fast_reader_reads_as_the_general_one(model: Model, data: st.DataObject) -> None:
+    values = st.one_of(
+        st.none(), st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6), st.sampled_from(["0", "1", "3.0", "6"])
+    )
+    patient = {name: data.draw(values) for name in data.draw(st.permutations(list(PATIENT)))}
+    body = msgspec.json.encode(named(patient))
+    read = UsualReader(model.signature).read(body)
+    try:
+        general = model.decoder.decode(msgspec.json.decode(body, type=InferRequest).inputs)
+    except InputError:
+        assert read is None
+        return
+    if read is not None:
+        np.testing.assert_array_equal(np.array([read.row], dtype=float), np.array(general, dtype=float))

@@ -71,7 +71,7 @@ def test_the_usual_way_and_the_general_one_answer_alike(server: Server) -> None:
     one, other = (outputs(server.infer(request)) for request in (usual, general))
     assert one["probability"] == other["probability"]
     assert one["predicted"] == other["predicted"]
-    shuffled = {"inputs": usual["inputs"][::-1], "id": 'say "hello"\n'}
+    shuffled = {"inputs": usual["inputs"][::-1], "id": 'say "hello"\n', "parameters": {"content_type": "pd"}}
     response = server.infer(shuffled)
     assert outputs(response)["probability"] == one["probability"]
     assert response.json()["id"] == 'say "hello"\n'
