@@ -20,13 +20,13 @@ KEY = quarantine_annotation("heart")
 
 
 def _rollout(strategy: str, stage: dict[str, Any]) -> dict[str, Any]:
-    own: dict[str, Any] = {
+    stages: dict[str, dict[str, Any]] = {
         "Canary": {"steps": [{"weight": 20, **stage}]},
         "BlueGreen": {"preview": stage},
         "Shadow": {"shadow": {"share": 50, **stage}},
         "Recreate": {},
-    }[strategy]
-    return {"strategy": strategy, "analysis": ANALYSIS, **own}
+    }
+    return {"strategy": strategy, "analysis": ANALYSIS, **stages[strategy]}
 
 
 def _rows() -> dict[str, dict[str, str]]:

@@ -1,0 +1,120 @@
+"""What is particular to BlueGreen, Shadow, Recreate, autoscaling, overlays, and the verbs of people."""
+
+import pytest
+
+from perennial.contracts.names import quarantine_annotation
+from perennial.domain.rollout_state import Overlay
+from tests.unit.rollout.world import ROLLOUTS, holding, play, serving
+
+KEY = quarantine_annotation("heart")
+AUTOSCALED = {"replicas": 2, "autoscaling": {"min": 2, "max": 8}}
+
+
+def test_a_preview_stands_complete_and_takes_all_at_once() -> None:
+    world = holding(serving(rollout=ROLLOUTS["BlueGreen"]))
+    assert world.running() == {"heart-v1": 2, "heart-v2": 2}
+    assert (world.selected(), world.previewed()) == ({"heart-v1"}, {"heart-v2"})
+    world.pass_time(60)
+    world.reconcile()
+    assert world.selected() == {"heart-v2"}
+    assert world.previewed() == set()
+    assert world.status.standby is not None
+
+
+def test_a_shadow_gets_copies_and_no_requests() -> None:
+    world = holding(serving(rollout=ROLLOUTS["Shadow"]))
+    assert (world.selected(), world.previewed()) == ({"heart-v1"}, {"heart-v2"})
+    assert (world.cluster.mirrored()["share"], world.cluster.mirrored()["version"]) == (50, "heart-v2")
+    assert world.status.traffic.mirror_share == 50
+    play(world, 60)
+    assert world.serves == "heart-v2"
+    assert not world.cluster.mirrored()
+
+
+def test_recreate_ends_the_old_pods_first_and_brings_them_back_where_the_new_ones_fail() -> None:
+    world = serving(rollout=ROLLOUTS["Recreate"])
+    world.add(2)
+    world.settle()
+    assert world.running() == {"heart-v2": 2}
+    assert world.serves == "heart-v1"
+    assert world.condition("Ready")[:2] == ("False", "Recreating")
+    world.pass_time(600)
+    world.settle()
+    assert world.running() == {"heart-v1": 2}
+    world.start_pods()
+    world.settle()
+    assert world.selected() == {"heart-v1"}
+    assert KEY in world.versions["heart-v2"].metadata.annotations
+
+
+def test_the_autoscaler_follows_the_stable_version_through_the_promotion() -> None:
+    world = serving(predictor=AUTOSCALED)
+    assert world.cluster.scaled() == {"heart-v1"}
+    world.cluster.scale(6)
+    world.start_pods()
+    world.settle()
+    assert world.running() == {"heart-v1": 6}, "the number of pods is the autoscaler's"
+    holding(world)
+    assert world.running() == {"heart-v1": 6, "heart-v2": 3}
+    play(world, 130)
+    assert world.serves == "heart-v2"
+    assert world.running()["heart-v2"] == 6, "it had grown to the stable size before"
+    assert world.cluster.scaled() == {"heart-v2"}
+
+
+def test_a_changed_overlay_is_a_rollout_and_a_rollback_brings_the_old_one_back() -> None:
+    world = serving()
+    before = world.status.stable
+    world.overlay = Overlay('{"spec": {"hostname": "a"}}')
+    world.settle()
+    world.start_pods()
+    world.settle()
+    play(world, 130)
+    assert world.status.stable is not None
+    assert world.status.stable.overlay == '{"spec": {"hostname": "a"}}'
+    world.request("rollback", "heart-v1")
+    world.settle()
+    assert before is not None
+    assert world.status.stable.revision == before.revision
+    assert world.status.held is not None
+    assert world.status.held.configuration
+    assert KEY not in world.versions["heart-v1"].metadata.annotations
+    assert world.condition("Degraded")[1] == "RolledBack"
+
+
+def test_versions_promoted_too_long_ago_are_not_gone_back_to() -> None:
+    world = holding(serving(rollback={"maxAgeDays": 7}))
+    play(world, 130)
+    world.pass_time(8 * 86400)
+    world.settle()
+    world.request("rollback", "heart-v2")
+    world.settle()
+    assert world.serves == "heart-v2"
+    [refused] = [event.message for event in world.events if event.reason == "RequestRefused"]
+    assert "heart-v1 is older: spec.rollback.maxAgeDays" in refused
+
+
+def test_two_aborts_one_after_the_other_keep_both_versions_out() -> None:
+    world = holding()
+    world.request("abort", "heart-v2")
+    world.settle()
+    world.add(3)
+    world.settle()
+    world.request("abort", "heart-v3")
+    world.settle()
+    play(world, 60)
+    assert world.status.rollout is None
+    assert all(KEY in world.versions[name].metadata.annotations for name in ("heart-v2", "heart-v3"))
+    assert world.running() == {"heart-v1": 2}
+
+
+@pytest.mark.parametrize("strategy", sorted(ROLLOUTS))
+def test_an_operator_upgrade_mid_rollout_restarts_nothing(strategy: str) -> None:
+    world = serving(rollout=ROLLOUTS[strategy])
+    world.add(2)
+    world.settle()
+    before = world.cluster.deployments
+    world.image = "serving:2"
+    world.settle()
+    assert world.cluster.deployments == before
+    assert world.rollout.target.image == "serving:1"
