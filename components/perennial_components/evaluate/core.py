@@ -117,7 +117,7 @@ def verified_reader(credentials: Mapping[str, str]) -> Read:
             return objects.read_verified(artifact, credentials)
         except FileNotFoundError:
             raise
-        except obstore.exceptions.BaseError as error:
+        except (obstore.exceptions.BaseError, objects.StoreNotTrusted) as error:
             raise RunError("StoreUnavailable", f"{artifact.uri} cannot be read: {store_message(error)}") from error
 
     return read
