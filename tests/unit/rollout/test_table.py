@@ -1,6 +1,8 @@
 """The decision table of docs/rollouts.md, cell by cell."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,9 @@ def _rows() -> dict[str, dict[str, str]]:
 # --- where the rollout is -----------------------------------------------------------------------------------------
 
 
+@cache
 def at(column: str, strategy: str, provider: str) -> World:
-    """v1 served, and the rollout of v2 is where ``column`` says."""
+    """v1 served, and the rollout of v2 is where ``column`` says; to be copied."""
     stage: dict[str, Any] = {"pause": {}} if column == "Paused" else {"hold": "60s"}
     traffic = GATEWAY if provider == "Gateway" else {"provider": "Replicas"}
     world = serving(rollout=_rollout(strategy, stage), traffic=traffic, predictor={"replicas": 4})
@@ -338,7 +341,8 @@ def test_every_event_has_its_row() -> None:
 
 @pytest.mark.parametrize(("event", "column", "strategy", "provider"), CELLS)
 def test_a_cell(event: str, column: str, strategy: str, provider: str) -> None:
-    world, before = at(column, strategy, provider), at(column, strategy, provider)
+    before = at(column, strategy, provider)
+    world = deepcopy(before)
     EVENTS[event](world)
     world.settle()
     OUTCOMES[_rows()[event][column]](world, before)
