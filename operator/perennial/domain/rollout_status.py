@@ -8,6 +8,7 @@ from perennial.domain.rollout_rollback import impossible
 from perennial.domain.rollout_state import Draft, Finding
 from perennial.domain.rollout_target import held_cause
 from perennial.domain.rollout_traffic import traffic_status
+from perennial.domain.rollout_wait import ROUTE_PENDING
 
 _NEEDS_A_PERSON = frozenset({
     "VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid", "PodOverlayInvalid",
@@ -147,6 +148,9 @@ def _progressing(draft: Draft) -> tuple[Truth, Finding]:
     if draft.rollout or draft.restoring:
         finding = draft.progress or Finding("Starting", "")
         return ("False" if draft.paused else "True"), finding
+    route = draft.snapshot.route
+    if draft.gateway and route and not route.accepted and not route.trouble:
+        return "True", ROUTE_PENDING
     return "False", draft.problem or draft.snapshot.analysis_problem or _holding(draft) or Finding("Settled", "")
 
 

@@ -7,6 +7,8 @@ from perennial.domain.rollout_end import fail
 from perennial.domain.rollout_stages import Stage
 from perennial.domain.rollout_state import Draft, Finding
 
+ROUTE_PENDING = Finding("RouteNotAccepted", "the Gateway has not taken the HTTPRoute yet")
+
 
 def await_pods(draft: Draft, wanted: int) -> bool:
     """Asks for ``wanted`` pods of the new version; whether they are ready. Not ready by the deadline is a failure.
@@ -88,7 +90,7 @@ def _routing(draft: Draft) -> bool:
     if route and route.trouble:
         block(draft, route.trouble)
     else:
-        draft.progress = Finding("RouteNotAccepted", "the Gateway has not taken the HTTPRoute yet")
+        draft.progress = ROUTE_PENDING
     return False
 
 
