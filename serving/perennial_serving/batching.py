@@ -1,7 +1,7 @@
 """Scoring requests, those that come together together: eight rows cost the runtime little more than one.
 
-Nothing ever waits for company. What arrives in one turn of the event loop is scored at the end of that turn; a model
-that is scored aside, in its thread, takes all that came while it was busy.
+Nothing ever waits for company. What has arrived when a turn of the event loop brings nothing more is scored then; a
+model that is scored aside, in its thread, takes all that came while it was busy.
 """
 
 import asyncio
@@ -125,7 +125,7 @@ class Batcher:
         self._requests.append((rows, until, answer))
         if self._aside is None:
             if len(self._requests) == 1:
-                loop.call_soon(self._flush)
+                loop.call_soon(self._flush, loop, 1)
             return await answer
         self._next(loop, self._aside)
         try:
@@ -144,7 +144,12 @@ class Batcher:
         self._counters.predictions(matrix, prediction)
         return prediction
 
-    def _flush(self) -> None:
+    def _flush(self, loop: asyncio.AbstractEventLoop, seen: int) -> None:
+        """Scores what has come, once a turn of the loop brings nothing more; ``seen`` had come at the last look."""
+        came = len(self._requests)
+        if seen < came < _MAX_REQUESTS:
+            loop.call_soon(self._flush, loop, came)
+            return
         requests, self._requests = _in_time(self._requests), []
         for start in range(0, len(requests), _MAX_REQUESTS):
             batch = requests[start : start + _MAX_REQUESTS]
