@@ -243,6 +243,21 @@ def test_a_job_that_somebody_deleted_ends_its_run() -> None:
     assert not cluster.jobs
 
 
+def test_a_model_without_onnx_form_is_registered_with_its_estimator() -> None:
+    import msgspec
+
+    made = result()
+    files = {"model.skops" if name == "model.onnx" else name: item for name, item in made.artifacts.items()}
+    data = msgspec.json.encode(msgspec.structs.replace(made, artifacts=files, format="skops", format_reason="none"))
+    cluster = registered(data=data)
+    assert cluster.condition()[1] == "Registered"
+    assert set(cluster.versions["heart-v1"].spec.record.artifacts) == {"model.skops", "signature.json", "baseline.json"}
+    neither = {name: item for name, item in files.items() if name != "model.skops"}
+    cluster = registered(data=msgspec.json.encode(msgspec.structs.replace(made, artifacts=neither)))
+    assert cluster.condition()[1] == "ResultMalformed"
+    assert "names no model.onnx" in cluster.condition()[2]
+
+
 def outside() -> bytes:
     """A result that claims another namespace's model."""
     import msgspec
