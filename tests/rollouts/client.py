@@ -14,7 +14,6 @@ import aiohttp
 
 from hack.demo.patients import Patient
 
-CONNECTIONS = 6
 _PATIENCE = 120.0
 
 
@@ -40,14 +39,18 @@ class Client:
     patients: Sequence[Patient]
     rate: float = 20.0
     headers: dict[str, str] = field(default_factory=dict)
+    connections: int = 6
     answers: list[Answer] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
+        await self._arrive()
         dice = random.Random(1)
-        self._tasks = [asyncio.create_task(self._connection(random.Random(dice.random()))) for _ in range(CONNECTIONS)]
+        self._tasks = [
+            asyncio.create_task(self._connection(random.Random(dice.random()))) for _ in range(self.connections)
+        ]
         return self
 
     async def __aexit__(
@@ -96,11 +99,22 @@ class Client:
         """Waits until so many answers in a row are of ``version``: kept connections move within seconds."""
         await self.until(lambda me: [each.version for each in me.answers[-times:]] == [version] * times)
 
-    async def _connection(self, dice: random.Random) -> None:
+    async def _arrive(self) -> None:
+        """Waits for the way to be open: a Gateway learns of ready pods a moment after the deployment's status does."""
+        async with asyncio.timeout(_PATIENCE), self._session() as session:
+            while not self.answers:
+                await self._ask(session, self.patients[0])
+        self.answers.clear()
+        self.lost.clear()
+
+    def _session(self) -> aiohttp.ClientSession:
         timeout, connector = aiohttp.ClientTimeout(total=15), aiohttp.TCPConnector(limit=1)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self.headers) as session:
+        return aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self.headers)
+
+    async def _connection(self, dice: random.Random) -> None:
+        async with self._session() as session:
             while True:
-                due = time.monotonic() + CONNECTIONS / self.rate
+                due = time.monotonic() + self.connections / self.rate
                 await self._ask(session, dice.choice(self.patients))
                 self._changed.set()
                 await asyncio.sleep(max(0.0, due - time.monotonic()))

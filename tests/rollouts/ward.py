@@ -236,7 +236,7 @@ class Play:
         )
 
     async def client(
-        self, *, preview: bool = False, rate: float = 20.0, headers: dict[str, str] | None = None
+        self, *, preview: bool = False, rate: float = 20.0, connections: int = 6, headers: dict[str, str] | None = None
     ) -> Client:
         """Keep-alive clients of the model, through the Gateway where there is one, or of its preview Service."""
         gateway = self.spec.get("traffic", {}).get("provider") == "Gateway" and not preview
@@ -245,7 +245,7 @@ class Play:
         else:
             service = f"{self.name}-preview" if preview else self.name
             url = await self._offer(service)
-        return Client(url, self.name, self.ward.everybody, rate=rate, headers=headers or {})
+        return Client(url, self.name, self.ward.everybody, rate=rate, connections=connections, headers=headers or {})
 
     async def _offer(self, service: str) -> str:
         name, port = f"{self.ward.stage.namespace}-{service}", free_port()
