@@ -1,5 +1,6 @@
 """What a person wants to know of a ModelDeployment, taken from its status, its pods and its model's versions."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from perennial.domain.rollout_quarantine import Quarantined, quarantines
 from perennial.domain.rollout_state import Finding
 
 Json = dict[str, Any]
+_ANNOTATE = re.compile(r"kubectl annotate md (\S+) --overwrite perennial\.dev/request=([a-z-]+)/\S+/\$\(uuidgen\)")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class View:
     def said(self, type_: str) -> str:
         """The message of a condition."""
         condition = find(self.deployment.status.conditions, type_)
-        return condition.message if condition else ""
+        return shorter_command(condition.message) if condition else ""
 
 
 def view(raw: Json, pods: list[Json], deployments: list[Json], versions: list[Json]) -> View:
@@ -87,6 +89,11 @@ def view(raw: Json, pods: list[Json], deployments: list[Json], versions: list[Js
         blocked={_label(each, LABEL_REVISION): why for each in mine if (why := trouble_of_deployment(each))},
         quarantined=quarantines(known, parsed.metadata.name),
     )
+
+
+def shorter_command(message: str) -> str:
+    """``message`` with the annotation that the operator writes out as a command given as this plugin's verb."""
+    return _ANNOTATE.sub(r"kubectl perennial \2 \1", message)
 
 
 def _belongs(raw: Json, deployment: str) -> bool:
@@ -157,14 +164,18 @@ def stages(found: View, now: datetime) -> list[Stage]:
         state = "done" if index < at else "ahead" if index > at else "now"
         over = rollout.step_since + timedelta(seconds=hold) - now if hold is not None and state == "now" else None
         left = over if over and over > timedelta(0) else None
-        note = _note(rollout, found, over=over is not None and left is None) if state == "now" else ""
+        asks = hold is None and 0 < index < len(titles) - 1
+        note = _note(rollout, found, asks=asks, over=over is not None and left is None) if state == "now" else ""
         made.append(Stage(title, state, left, note))
     return made
 
 
-def _note(rollout: RolloutStatus, found: View, *, over: bool) -> str:
+def _note(rollout: RolloutStatus, found: View, *, asks: bool, over: bool) -> str:
+    name = found.deployment.metadata.name
     if rollout.paused:
-        return "paused by a person: kubectl perennial resume"
+        return f"paused by a person: kubectl perennial resume {name}"
+    if asks:
+        return f"kubectl perennial promote {name}"
     if found.deployment.status.phase == "Paused":
         return "paused"
     return "its time is over, the analysis is not done" if over and rollout.step >= 0 else ""

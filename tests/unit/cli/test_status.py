@@ -94,7 +94,14 @@ def test_a_stage_whose_time_is_over_says_what_it_waits_for() -> None:
 
 
 def test_a_pause_tells_how_to_go_on() -> None:
-    assert "paused by a person: kubectl perennial resume" in shown(canary(phase="Paused", paused=True))
+    assert "paused by a person: kubectl perennial resume heart" in shown(canary(phase="Paused", paused=True))
+    assert "● takes 50 % until it is promoted kubectl perennial promote heart" in shown(canary(step=1, phase="Paused"))
+
+
+def test_commands_are_those_of_the_plugin() -> None:
+    told = "v4 is kept out: kubectl annotate md heart --overwrite perennial.dev/request=release/v4/$(uuidgen)"
+    raw = changed(said=[condition("Ready", "True", "VersionQuarantined", told)])
+    assert headline(seen(raw), NOW) == "v4 is kept out: kubectl perennial release heart"
 
 
 def test_steps_taken_out_of_the_spec_meanwhile_are_no_error() -> None:
