@@ -15,7 +15,7 @@ from perennial.adapters.prometheus import Prometheus
 from perennial.api.common import parse_time
 from tests.rollouts.client import Answer, nothing_lost
 from tests.rollouts.killing import kill_operator_again_and_again
-from tests.rollouts.ward import Play, Ward
+from tests.rollouts.ward import Kind, Play, Ward
 
 Json = dict[str, Any]
 Measured = Callable[[str, object], None]
@@ -134,6 +134,26 @@ async def test_failed_by_a_bad_measurement(ward: Ward, strategy: str, provider: 
         assert "errors" in status["held"]["reason"]
         assert second in await play.quarantined()
         assert status["stable"]["version"] == first
+
+
+@pytest.mark.parametrize(
+    ("fault", "strategy", "metric"),
+    [
+        ("slow", "Canary", {"name": "latency", "builtin": "LatencyP99", "max": "150ms"}),
+        ("inverted", "Canary", {"name": "shift", "builtin": "PredictionShift", "max": 0.2}),
+        ("inverted", "Shadow", {"name": "agreement", "builtin": "Agreement", "min": 0.9}),
+    ],
+)
+async def test_each_fault_is_seen_by_its_metric(ward: Ward, fault: Kind, strategy: str, metric: Json) -> None:
+    async with ward.play(spec(PATIENT[strategy], "Replicas", metric)) as play:
+        first = await play.serving()
+        async with nothing_lost(await play.client(rate=30)) as client:
+            await client.answered(first)
+            second = await play.version(fault)
+            status = await play.until(lambda status: bool(status.get("held")))
+            await client.only(first)
+        assert status["held"]["version"] == second
+        assert metric["name"] in status["held"]["reason"]
 
 
 @traffic
