@@ -92,7 +92,9 @@ def _go_to(draft: Draft, index: int) -> None:
     stages = draft.stages
     promoted = draft.under_way.promote
     if index >= len(stages) or promoted:
-        if (promoted or await_route(draft)) and await_pods(draft, draft.replicas):
+        # Grown first: an operator that ended in the middle of this must not find its pods too many.
+        grown = await_pods(draft, draft.replicas)
+        if draft.rollout and (promoted or await_route(draft)) and grown:
             promote(draft)
     elif await_pods(draft, stages[index].pods) and await_traffic(draft, stages[index]):
         _enter(draft, index, stages[index])

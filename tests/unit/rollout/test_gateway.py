@@ -1,5 +1,7 @@
 """A Gateway shares the requests: exact weights, in an order in which no request meets a missing pod."""
 
+import pytest
+
 from tests.unit.rollout.world import GATEWAY, ROLLOUTS, World, holding, play, serving
 
 WEIGHTS = [{"weight": 10, "hold": "60s"}, {"weight": 50, "hold": "60s"}]
@@ -79,3 +81,16 @@ def test_a_canary_whose_pods_all_end_loses_its_share() -> None:
     world.settle()
     assert world.cluster.weights() == {"heart": 90, "heart-preview": 10}
     assert world.previewed() == {"heart-v2"}
+
+
+@pytest.mark.parametrize("writes", range(1, 6))
+def test_a_promotion_that_is_cut_short_takes_no_pods_away(writes: int) -> None:
+    world = holding(routed(steps=WEIGHTS[:1]))
+    world.pass_time(60)
+    world.settle()
+    assert world.running()["heart-v2"] == 4
+    world.start_pods()
+    world.reconcile(writes)
+    while world.reconcile() or world.cluster.take_route():
+        assert world.running()["heart-v2"] == 4
+    assert world.serves == "heart-v2"
