@@ -16,7 +16,7 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 
-.PHONY: test test-unit test-api test-e2e test-cluster
+.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
@@ -31,15 +31,19 @@ test-api: env-operator programs ## Controllers against a real API server, no kub
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n $(JOBS) -q tests/api
 
-test-e2e: cluster images env-operator env-components ## The line through, on the node; and once more with the operator killed again and again
+test-e2e: addons images env-operator env-components ## The line through, on the node; and once more with the operator killed again and again
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e
+
+test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load; about an hour
+	@eval "$$(hack/cluster/env)"
+	$(PY)/pytest -n 2 --dist load -q tests/rollouts
 
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
 	$(PY)/pytest -q tests/cluster
 
-.PHONY: cluster cluster-down images programs system-packages
+.PHONY: cluster addons cluster-down images programs system-packages
 system-packages:
 	@hack/system-packages
 
@@ -48,6 +52,9 @@ programs: system-packages
 
 cluster: programs ## A real cluster: kind where Docker runs, otherwise a bare node in a namespace of its own
 	@hack/cluster/up
+
+addons: cluster ## Puts a Gateway API implementation and metrics-server into the cluster, for tests of rollouts
+	@hack/cluster/addons
 
 cluster-down: ## Ends the cluster and leaves nothing behind
 	@hack/cluster/down

@@ -56,9 +56,10 @@ started_with() { # DEPLOYMENT...
 }
 
 # The programs that `make cluster` builds: kind and its node where Docker answers, the bare node otherwise. The node's
-# programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests.
+# programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests, and so are the
+# definitions of the Gateway API.
 modules_wanted() {
-  local modules=(pause versitygw coredns)
+  local modules=(pause gateway-api versitygw coredns)
   if ! command -v helm >/dev/null; then modules+=(helm); fi
   if docker_answers && ! command -v kind >/dev/null; then modules+=(kind); fi
   echo "${modules[@]}" node

@@ -20,12 +20,8 @@ Json = dict[str, Any]
 
 
 def definition() -> Json:
-    """The project's own definition of HTTPRoute, as the cluster's scripts have got it."""
-    cache = Path(os.environ.get("PERENNIAL_CACHE", Path.home() / ".cache/perennial"))
-    files = sorted(cache.glob("bin/traefik-*/gateway-api.yaml"), key=lambda path: path.stat().st_mtime)
-    modules = Path(os.environ.get("GOMODCACHE", Path.home() / "go/pkg/mod"))
-    files = sorted(modules.glob("sigs.k8s.io/gateway-api@*/config/crd/standard/*_httproutes.yaml")) + files
-    documents = yaml.safe_load_all(files[-1].read_text())
+    """The project's own definition of HTTPRoute, as ``hack/cluster/build`` has got it."""
+    documents = yaml.safe_load_all(Path(os.environ["GATEWAY_API_DEFINITIONS"]).read_text())
     return next(each for each in documents if each and each["metadata"]["name"] == CRD)
 
 
