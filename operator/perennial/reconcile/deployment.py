@@ -60,7 +60,7 @@ class DeploymentController:
             ),
             asked=tuple(_asked(monitors, name)),
             children=tuple(_child(each) for each in deployments if not _leaving(each)),
-            pods=tuple(_pod(each) for each in pods if not _leaving(each)),
+            pods=tuple(_pod(each) for each in pods if not _leaving(each) and not _ended(each)),
             measured=measured,
             analysis_problem=problem,
             route=route,
@@ -83,6 +83,11 @@ class DeploymentController:
 
 def _leaving(raw: Json) -> bool:
     return "deletionTimestamp" in raw["metadata"]
+
+
+def _ended(pod: Json) -> bool:
+    """An evicted pod stays in the API for ever, also where its Deployment wants none."""
+    return (pod.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
 
 
 def _asked(monitors: list[Json], name: str) -> list[Asked]:
