@@ -81,7 +81,13 @@ def _moves(draft: Draft) -> list[Move]:
 
 
 def _removals(draft: Draft, wanted: set[str]) -> list[Remove]:
-    """Where nothing is known to serve (the status may be lost), only what was on its way goes."""
+    """Where nothing is known to serve (the status may be lost), only what was on its way goes.
+
+    What served stays until the status says who serves instead: a process that ends before that decides anew.
+    """
+    before = draft.snapshot.deployment.status.stable
+    if draft.stable and (before is None or before.revision != draft.stable.revision):
+        return []
     unwanted = draft.unwanted.revision if draft.unwanted else ""
     return [
         Remove(child.name)

@@ -6,7 +6,7 @@ import pytest
 
 from perennial.domain.rollout_stages import canary_replicas
 from perennial.domain.rollout_state import Finding
-from tests.unit.rollout.world import World, holding, play, serving
+from tests.unit.rollout.world import ANALYSIS, ROLLOUTS, World, holding, play, serving
 
 
 @pytest.mark.parametrize(
@@ -276,6 +276,22 @@ def test_keep_of_nothing_leaves_no_standby() -> None:
     holding(world)
     play(world, 130)
     assert world.running() == {"heart-v2": 2}
+
+
+@pytest.mark.parametrize("writes", range(1, 8))
+def test_a_promotion_that_was_cut_short_can_still_be_taken_back(writes: int) -> None:
+    """The old version's pods stay until the status says that another one serves: the next measurement may be bad."""
+    analysis = {**ANALYSIS, "failureLimit": 0}
+    world = holding(serving(standby={"keep": "0s"}, rollout={**ROLLOUTS["BlueGreen"], "analysis": analysis}))
+    world.pass_time(60)
+    world.reconcile(writes)
+    if world.serves == "heart-v2":
+        return  # it came to its end
+    world.errors["heart-v2"] = 0.5
+    world.pass_time(30)
+    world.reconcile()
+    assert world.serves == "heart-v1"
+    assert world.selected() == {"heart-v1"}
 
 
 def test_a_named_standby_comes_back_with_the_pods_that_it_has() -> None:

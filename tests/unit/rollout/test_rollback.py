@@ -25,13 +25,14 @@ def test_a_monitor_rolls_back_to_the_warm_standby_within_one_reconcile() -> None
     world.ask_rollback("heart-v2")
     world.reconcile()
     assert world.selected() == {"heart-v1"}
-    assert world.running() == {"heart-v1": 2}
+    assert world.running() == {"heart-v1": 2, "heart-v2": 2}, "nothing goes before the status says who serves"
     assert KEY in world.versions["heart-v2"].metadata.annotations
     mark = read(world.versions["heart-v2"].metadata.annotations[KEY])
     assert (mark.cause, mark.action, mark.since) == ("RolledBack", "a1", world.now)
     assert "accuracy 0.61" in mark.reason
 
     world.settle()
+    assert world.running() == {"heart-v1": 2}
     assert world.status.handled_actions == ["a1"]
     assert world.status.stable is not None
     assert (world.status.stable.version, world.status.stable.since) == ("heart-v1", world.now)

@@ -37,8 +37,11 @@ class Walk(RuleBasedStateMachine):
         """Whether the last reconcile came to its end, and nothing that it has to put right happened since."""
         self.asked = 0
 
-    @initialize(strategy=STRATEGIES, gateway=st.booleans(), autoscaled=st.booleans())
-    def begin(self, strategy: str, gateway: bool, autoscaled: bool) -> None:
+    @initialize(
+        strategy=STRATEGIES, gateway=st.booleans(), autoscaled=st.booleans(), keep=st.sampled_from(["0s", "10m"])
+    )
+    def begin(self, strategy: str, gateway: bool, autoscaled: bool, keep: str) -> None:
+        self.world.change(standby={"keep": keep})
         self.follow(strategy, pausing=False)
         self.share(gateway)
         self.size(2, "256Mi", autoscaled)
