@@ -7,7 +7,7 @@ import msgspec
 
 from perennial.contracts.signature import Signature
 from perennial_serving.inference import Refused
-from perennial_serving.protocol import InferRequest, InferResponse, InputTensor, RequestedOutput
+from perennial_serving.protocol import InferRequest, InferResponse, InputTensor, RequestedOutput, Shape
 from perennial_serving.raw import pack, split, unpack
 
 Headers = list[tuple[bytes, bytes]]
@@ -123,7 +123,7 @@ class _TensorAbout(msgspec.Struct):
     """An input whose data follows the JSON, as many bytes as its parameter ``binary_data_size`` says."""
 
     name: str
-    shape: list[int]
+    shape: Shape
     datatype: str
     data: list[Any] | None = None
     parameters: dict[str, Any] = {}

@@ -160,6 +160,11 @@ def _flat(values: list[Any]) -> list[Any]:
     return values
 
 
+def _sent(tensor: InputTensor) -> int:
+    """How many values a refused tensor counts as: what came, whatever its shape says, and one where nothing came."""
+    return max(len(_flat(tensor.data)), 1)
+
+
 class Decoder:
     """Turns the input tensors of a request into :data:`Rows`, for one signature."""
 
@@ -232,15 +237,15 @@ class Decoder:
         shape = tensor.shape
         if tensor.datatype not in self._inputs[place].datatypes:
             allowed = _names(sorted(self._inputs[place].datatypes))
-            raise _Refused(max(rows, 1), f"datatype {_shown(tensor.datatype)} does not fit; allowed: {allowed}")
+            raise _Refused(_sent(tensor), f"datatype {_shown(tensor.datatype)} does not fit; allowed: {allowed}")
         if shape not in ([rows], [rows, 1]):
-            raise _Refused(max(rows, 1), f"shape {shape} is neither [{rows}] nor [{rows},1] as the first input's")
+            raise _Refused(_sent(tensor), f"shape {shape} is neither [{rows}] nor [{rows},1] as the first input's")
         if rows < 1:
-            raise _Refused(1, f"shape {shape} has no row")
+            raise _Refused(_sent(tensor), f"shape {shape} has no row")
         try:
             return self._values(tensor)
         except InputError as error:
-            raise _Refused(rows, str(error).removeprefix(f"{tensor.name}: ")) from None
+            raise _Refused(_sent(tensor), str(error).removeprefix(f"{tensor.name}: ")) from None
 
     @staticmethod
     def _values(tensor: InputTensor) -> list[Any]:

@@ -1,15 +1,17 @@
 """The Open Inference Protocol's bodies (v2, REST), and our own for feedback."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+Shape = list[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]]
 
 
 class InputTensor(msgspec.Struct):
     """``data`` is flat or nested; ``shape`` says how it is to be read."""
 
     name: str
-    shape: list[int]
+    shape: Shape
     datatype: str
     data: list[Any]
 

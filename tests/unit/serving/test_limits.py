@@ -31,15 +31,26 @@ def test_no_deadline_is_none(tmp_path: Path) -> None:
     [
         ({"shape": [10**12, 13], "data": [1.0] * 13}, "features: 13 values do not fill shape [1000000000000, 13]"),
         ({"shape": [2, 13], "data": [[1.0] * 13, [1.0] * 12]}, "features: 25 values do not fill shape [2, 13]"),
-        ({"shape": [-1, 13], "data": [1.0] * 13}, "features: shape [-1, 13] is not [N,13] with at least one row"),
+        ({"shape": [-1, 13], "data": [1.0] * 13}, "Expected `int` >= 0 - at `$.inputs[0].shape[0]`"),
         ({"shape": [0, 13], "data": []}, "features: shape [0, 13] is not [N,13] with at least one row"),
-        ({"shape": [10**30, 13], "data": []}, "features: 0 values do not fill shape [1000"),
+        ({"shape": [10**30, 13], "data": []}, "at `$.inputs[0].shape[0]`"),
     ],
 )
 def test_shapes_that_lie_are_refused(server: Server, tensor: dict[str, object], says: str) -> None:
     refused = server.infer({"inputs": [{"name": "features", "datatype": "FP64", **tensor}]})
     assert refused.status_code == 400
     assert says in refused.json()["error"]
+
+
+@pytest.mark.parametrize("size", [9 * 10**18, 10**400])
+def test_a_shape_that_lies_counts_as_what_was_sent(server: Server, size: int) -> None:
+    def invalid() -> float:
+        return total(server.metrics(), "perennial_feature_observations_total", bin="__invalid__")
+
+    before, lie = invalid(), named(PATIENT)
+    lie["inputs"][0]["shape"] = [size]
+    assert server.infer(lie).status_code == 400
+    assert invalid() - before in {0, len(PATIENT)}, "one value a column, or none where it is no request"
 
 
 def test_ragged_columns_and_columns_twice_are_refused(server: Server) -> None:
