@@ -25,13 +25,16 @@ from perennial_serving.settings import TERMINATION_LOG, Settings, SettingsError,
 from perennial_serving.state import State
 from perennial_serving.tls import Tls, TlsError
 
+_LARGE_BODIES = 2
+"""Of the greatest size at a time: read, one takes many times its bytes, and a pod has 256 MiB."""
 _logger = logging.getLogger("perennial_serving")
 
 
 def build(settings: Settings) -> Service:
     """All that is served, over the verified model. Raises ArtifactError, ModelError or TlsError."""
     model = load(verify(settings))
-    counters, state = Counters(model, settings.deployment, settings.version, settings.revision), State()
+    counters = Counters(model, settings.deployment, settings.version, settings.revision)
+    state = State(_LARGE_BODIES * settings.max_body_bytes)
     feedback = Feedback(
         keys=KeyRing(settings.feedback_keys),
         counters=counters,

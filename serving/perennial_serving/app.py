@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from perennial_serving.bearer import CHALLENGE, Bearer
-from perennial_serving.body import BodyError, read_body
+from perennial_serving.body import BodyError, read_body, release
 from perennial_serving.counters import Counters
 from perennial_serving.dialects import JSON, V1, V2, Dialect, Headers
 from perennial_serving.inference import Inference, Refused
+from perennial_serving.logs import unforeseen
 from perennial_serving.protocol import Failure
 from perennial_serving.routes import Routes
 from perennial_serving.settings import Settings
@@ -24,6 +25,7 @@ _CLOSE = (b"connection", b"close")
 _RETRY = (b"retry-after", b"1")
 _CHALLENGE = (b"www-authenticate", CHALLENGE.encode())
 _OPEN = {"/v2/health/live", "/v2/health/ready"}
+FAILED = "the predictor could not answer; its log says why"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -69,17 +71,27 @@ class Predictor:
         self, dialect: Dialect, scope: Scope, receive: Receive, send: Send, began: float, *, close: bool
     ) -> None:
         if self._state.waiting() > self._settings.max_waiting:
-            status, headers, answer = 429, [*JSON, _RETRY], _failure("too many requests are waiting; try again")
+            status, headers, answer = 429, JSON, _failure("too many requests are waiting; try again")
         else:
+            body = b""
             try:
-                body = await read_body(receive, self._settings.max_body_bytes)
+                body = await read_body(
+                    receive, self._settings.max_body_bytes, self._state, whole=self._state.whole(scope)
+                )
                 status, headers, answer = await self._answer(dialect, scope["headers"], body, began)
             except BodyError as error:
                 status, headers, answer, close = error.status, JSON, _failure(str(error)), True
+            except Exception as error:  # noqa: BLE001 - a version that fails in whatever way is judged by what is counted
+                unforeseen(error)
+                status, headers, answer = 500, JSON, _failure(FAILED)
+            finally:
+                release(body, self._state)
         self._counters.request(status, perf_counter() - began)
         if status == 499:
             return
         headers = [*headers, (b"content-length", b"%d" % len(answer))]
+        if status == 429:
+            headers.append(_RETRY)
         if close:
             headers.append(_CLOSE)
         await send({"type": "http.response.start", "status": status, "headers": headers})

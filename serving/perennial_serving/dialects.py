@@ -1,5 +1,6 @@
 """The ways to ask for a prediction over HTTP: a body becomes the one request, the one response becomes a body."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from perennial_serving.raw import pack, split, unpack
 Headers = list[tuple[bytes, bytes]]
 JSON: Headers = [(b"content-type", b"application/json")]
 _JSON_LENGTH = b"inference-header-content-length"
+_LENGTH_DIGITS = 19
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -112,7 +115,10 @@ def _second_try(body: bytes, kind: Any, error: Exception) -> Any:
         import json  # noqa: PLC0415 - seldom needed
 
         try:
-            return msgspec.convert(json.loads(body), kind)
+            decoded = json.loads(body.decode())
+            if _SURROGATE.search(body):
+                json.dumps(decoded, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            return msgspec.convert(decoded, kind)
         except (ValueError, RecursionError) as second:
             error = second
     named = "v2 inference" if kind is InferRequest else "v1 prediction"
@@ -137,7 +143,7 @@ class _BinaryRequest(msgspec.Struct):
 
 
 def _with_binary(body: bytes, length: bytes) -> InferRequest:
-    end = int(length) if length.isdigit() else -1
+    end = int(length) if length.isdigit() and len(length) <= _LENGTH_DIGITS else -1
     if not 0 <= end <= len(body):
         raise Refused(400, f"inference-header-content-length: not a length within the body's {len(body)} bytes")
     try:

@@ -89,7 +89,10 @@ class NumericInput:
     def many(self, values: list[Any]) -> NDArray[np.float64]:
         """The same as an array [n]."""
         if set(map(type, values)) <= _PLAIN_NUMBERS:
-            decoded = np.array(values, dtype=np.float64)
+            try:
+                decoded = np.array(values, dtype=np.float64)
+            except OverflowError:  # an integer beyond float64
+                return np.array(self.few(values), dtype=np.float64)
             if not (np.abs(decoded) > FLOAT32_MAX).any():
                 return decoded
         return np.array(self.few(values), dtype=np.float64)

@@ -2,8 +2,11 @@
 
 import logging
 from datetime import UTC, datetime
+from traceback import format_tb
 
 import msgspec
+
+_logger = logging.getLogger(__name__)
 
 
 class _Line(logging.Formatter):
@@ -26,3 +29,8 @@ def configure() -> None:
     handler.setFormatter(_Line())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("perennial_serving").setLevel(logging.INFO)
+
+
+def unforeseen(error: Exception) -> None:
+    """Logs the kind and the place of an ``error`` in a request; its own words may repeat what a caller sent."""
+    _logger.error("%s: %s", type(error).__name__, "".join(format_tb(error.__traceback__)))

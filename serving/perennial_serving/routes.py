@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from perennial_serving import described
-from perennial_serving.body import BodyError, read_body
+from perennial_serving.body import BodyError, read_body, release
 from perennial_serving.feedback import status_of
 from perennial_serving.inference import Inference
 from perennial_serving.protocol import Failure, FeedbackRequest, IndexRequest
@@ -28,7 +28,10 @@ class Routes:
 
     def app(self) -> Starlette:
         """The ASGI application; every failure is JSON with the field ``error``."""
-        return Starlette(routes=self._routes(), exception_handlers={HTTPException: _http_error, BodyError: _body_error})
+        return Starlette(
+            routes=self._routes(),
+            exception_handlers={HTTPException: _http_error, BodyError: _body_error, Exception: _crash},
+        )
 
     def _routes(self) -> list[Route]:
         model = "/v2/models/{model}"
@@ -71,7 +74,7 @@ class Routes:
         return _reply(described.model(self._inference))
 
     async def _index(self, request: Request) -> Response:
-        body = await read_body(request.receive, self._inference.settings.max_body_bytes)
+        body = await self._body(request)
         try:
             only_ready = msgspec.json.decode(body, type=IndexRequest).ready if body else False
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -81,6 +84,12 @@ class Routes:
             return _reply([])
         state, reason = ("READY", "") if ready else ("UNAVAILABLE", "draining")
         return _reply([{"name": settings.model, "version": settings.version, "state": state, "reason": reason}])
+
+    async def _body(self, request: Request) -> bytes:
+        """A small body, or one that is read at once: nothing of it is kept."""
+        body = await read_body(request.receive, self._inference.settings.max_body_bytes, self._state)
+        release(body, self._state)
+        return body
 
     async def _openapi(self, request: Request) -> Response:
         return _reply(self._document(request))
@@ -118,10 +127,10 @@ class Routes:
         self._require(request)
         if not self._inference.feedback.enabled:
             raise HTTPException(503, "no feedback key is mounted")
-        body = await read_body(request.receive, self._inference.settings.max_body_bytes)
+        body = await self._body(request)
         try:
             items = msgspec.json.decode(body, type=FeedbackRequest).feedback
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPException(400, str(error)) from None
         response = self._inference.feedback.take(items)
         return _reply(response, status_of(response))
@@ -143,4 +152,11 @@ async def _body_error(_: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, BodyError) else 500
     reply = _reply(Failure(str(error)), status)
     reply.headers["connection"] = "close"
+    if status == 429:
+        reply.headers["retry-after"] = "1"
     return reply
+
+
+async def _crash(_: Request, error: Exception) -> Response:
+    del error  # uvicorn logs it
+    return _reply(Failure("the predictor could not answer; its log says why"), 500)

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from perennial_serving.tracing import Traces
 
 _IDLE_SECONDS = 10
-_GRACE_SECONDS = 10
+_GRACE_SECONDS = 11
+"""A little more than a body may take to come, so that whoever is slow is told so."""
+_HEAD_SECONDS = 10
+_HEAD_BYTES = 64 * 1024
 _JITTER = 0.2
 _SCRAPE_HEADER = "x-prometheus-scrape-timeout-seconds"
 """Sent by Prometheus and what speaks its protocol, by no person with curl."""
@@ -68,6 +71,10 @@ def _protocol(max_age: float) -> type[HttpToolsProtocol]:
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self.scope["state"]["began"] = perf_counter()
+
+        def on_message_complete(self) -> None:
+            self.scope["state"]["whole"] = True
+            super().on_message_complete()
 
     return RenewedConnection
 

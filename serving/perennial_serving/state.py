@@ -14,10 +14,13 @@ def _nothing_waits() -> int:
 
 
 class State:
-    """Shared by the two ports. ``waiting`` gives the number of requests accepted and not yet answered."""
+    """Shared by the two ports. ``waiting`` gives the number of requests accepted and not yet answered; ``room`` is how
+    many bytes of large bodies may come before some of them are answered.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, room: float = inf) -> None:
         self.ready = True
+        self.room = room
         self.waiting = _nothing_waits
 
     def closes(self, scope: MutableMapping[str, Any], began: float) -> bool:
@@ -30,3 +33,8 @@ class State:
         """When the request's first byte was read (s, ``perf_counter``): waiting for the loop is latency too."""
         began: float = scope.get("state", _NO_STATE).get("began", 0.0)
         return began or perf_counter()
+
+    @staticmethod
+    def whole(scope: MutableMapping[str, Any]) -> bool:
+        """Whether all of the request's body has come."""
+        return "whole" in scope.get("state", _NO_STATE)

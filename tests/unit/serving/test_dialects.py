@@ -82,6 +82,13 @@ def binary(change: dict[str, Any], data: bytes) -> tuple[bytes, dict[str, str]]:
     return head + data, {"Inference-Header-Content-Length": str(len(head))}
 
 
+@pytest.mark.parametrize("length", ["1" * 20, "1" * 5000, "-1", "²"])
+def test_a_length_that_is_none_is_a_400(server: Server, length: str) -> None:
+    headers = {"Inference-Header-Content-Length": length.encode()}
+    response = CLIENT.post(server.infer_url, content=b'{"inputs": []}..', headers=headers)
+    assert (response.status_code, "inference-header-content-length" in response.text) == (400, True)
+
+
 def test_binary_and_json_tensors_may_be_mixed(server: Server) -> None:
     body, headers = binary({}, struct.pack("<d", PATIENT["age"]))
     found = outputs(CLIENT.post(server.infer_url, content=body, headers=headers))

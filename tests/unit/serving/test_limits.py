@@ -1,11 +1,30 @@
 """What one pod takes upon itself: deadlines, sizes, crowds; and its access log."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, outputs, serving, total, until
+from perennial_serving.app import Predictor
+from perennial_serving.counters import Counters
+from perennial_serving.model import Model
+from perennial_serving.settings import Settings
+from perennial_serving.state import State
+from tests.unit.serving.support import (
+    CLIENT,
+    DEPLOYMENT,
+    MODEL,
+    PATIENT,
+    VERSION,
+    Server,
+    named,
+    outputs,
+    serving,
+    total,
+    until,
+)
 
 
 def test_a_deadline_that_has_passed_is_a_504_and_no_prediction(tmp_path: Path) -> None:
@@ -19,6 +38,33 @@ def test_a_deadline_that_has_passed_is_a_504_and_no_prediction(tmp_path: Path) -
         assert total(text, "perennial_request_duration_seconds_count") == 3
         assert total(text, "perennial_predictions_total") == 0
         assert total(text, "perennial_feature_observations_total") == 0
+
+
+async def test_what_nobody_foresaw_is_a_counted_500(model: Model, counters: Counters, caplog: Any) -> None:
+    """A canary that crashes on some inputs is judged by its rate of errors."""
+
+    async def crash(body: bytes, *_: Any) -> None:
+        raise KeyError(body)
+
+    settings = Settings(artifacts=(), model=MODEL, version=VERSION, deployment=DEPLOYMENT)
+    inference: Any = Namespace(settings=settings, model=model, usual=crash)
+    app = Predictor(settings=settings, inference=inference, counters=counters, state=State())
+    sent = list[Any]()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"a": "secret"}'}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path in (f"/v2/models/{MODEL}/infer", f"/v2/models/{MODEL}/versions/{VERSION}/infer"):
+        await app({"type": "http", "path": path, "method": "POST", "headers": []}, receive, send)
+    assert [message["status"] for message in sent[::2]] == [500, 500]
+    assert json.loads(sent[1]["body"])["error"]
+    text = counters.render(scraper=False).decode()
+    assert total(text, "perennial_requests_total", code="500") == 2
+    assert "KeyError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_no_deadline_is_none(tmp_path: Path) -> None:

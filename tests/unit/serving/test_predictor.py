@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from perennial_serving.body import BodyError, read_body
+from perennial_serving.body import SMALL, BodyError, read_body, release
+from perennial_serving.state import State
 from tests.unit.serving.support import (
     CLIENT,
     DEPLOYMENT,
@@ -114,11 +115,40 @@ def test_a_mistake_is_explained_and_is_no_error_of_the_model(
     assert growth.of("perennial_feature_observations_total") == bool(invalid)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"inputs": NaN', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"inputs": NaN', b"[" * 100_000, b'{"inputs": [NaN' + b"[" * 100_000]
+)
 def test_what_is_no_json_is_a_400(server: Server, body: bytes) -> None:
     response = CLIENT.post(server.infer_url, content=body)
     assert response.status_code == 400
     assert "the body is no v2 inference request" in response.json()["error"]
+
+
+SURROGATES = [
+    named(PATIENT) | {"id": "\ud800"},
+    named(PATIENT | {"cp": "\ud800"}),
+    {"inputs": [*named(PATIENT)["inputs"], named({"\udfff": 1})["inputs"][0]]},
+    named(PATIENT) | {"outputs": [{"name": "\ud800"}]},
+]
+
+
+@pytest.mark.parametrize("nan", [True, False])
+@pytest.mark.parametrize("sent", SURROGATES)
+def test_half_a_character_is_a_400(server: Server, growth: Growth, sent: dict[str, Any], nan: bool) -> None:
+    body = json.dumps(sent | ({"parameters": {"x": float("nan")}} if nan else {}))
+    for content in (body, body.encode("ascii").decode("unicode_escape").encode("utf-8", "surrogatepass")):
+        assert CLIENT.post(server.infer_url, content=content).status_code == 400
+    assert growth.of("perennial_requests_total", code="400") == 2
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_an_integer_beyond_every_float_is_a_400(server: Server, growth: Growth, rows: int, value: int) -> None:
+    for body in (named(*[PATIENT | {"age": value}] * rows), named(*[PATIENT | {"cp": value}] * rows)):
+        assert server.infer(body).status_code == 400
+    assert growth.of("perennial_requests_total", code="400") == 2
+    assert growth.of("perennial_feature_observations_total", bin="__invalid__") == 2 * rows
+    server.metrics()
 
 
 def test_nan_in_a_body_is_missing(server: Server, growth: Growth) -> None:
@@ -145,14 +175,48 @@ def test_a_caller_that_goes_away_is_no_error_of_the_model(server: Server, growth
 
 async def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perennial_serving.body._SECONDS", 0.05)
-    messages = [{"type": "http.request", "body": b"{", "more_body": True}]
+    for messages in ([], [{"type": "http.request", "body": b"{", "more_body": True}]):
+        with pytest.raises(BodyError) as caught:
+            await asyncio.wait_for(read_body(receiving(*messages), 100, State()), 5)
+        assert caught.value.status == 408
+
+
+def receiving(*messages: dict[str, Any]) -> Any:
+    """What an application is given to read a body of these messages, of which more never come."""
+    left = list(messages)
 
     async def receive() -> dict[str, Any]:
-        return messages.pop() if messages else await asyncio.Future()
+        return left.pop(0) if left else await asyncio.Future()
 
+    return receive
+
+
+def part(size: int, *, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.request", "body": b" " * size, "more_body": more}
+
+
+async def test_large_bodies_have_room_for_some_at_a_time() -> None:
+    state = State(room=4 * SMALL)
+
+    def read(*sizes: int, whole: bool = False) -> Any:
+        messages = (part(size, more=place < len(sizes) - 1) for place, size in enumerate(sizes))
+        return read_body(receiving(*messages), 3 * SMALL, state, whole=whole)
+
+    first = await read(SMALL, SMALL, SMALL)
+    await read(SMALL)
     with pytest.raises(BodyError) as caught:
-        await read_body(receive, 100)
-    assert caught.value.status == 408
+        await read(SMALL, SMALL)
+    assert caught.value.status == 429
+    with pytest.raises(BodyError) as caught:
+        await read(*[SMALL] * 5)
+    assert caught.value.status == 413
+    release(first, state)
+    release(await read(3 * SMALL, whole=True), state)
+    assert len(await read(SMALL, whole=True)) == SMALL
+    with pytest.raises(BodyError) as caught:
+        await read(4 * SMALL, whole=True)
+    assert caught.value.status == 413
+    assert state.room == 4 * SMALL
 
 
 def test_beyond_its_limit_callers_are_told_to_come_back(tmp_path: Path) -> None:
@@ -225,6 +289,10 @@ def test_labels_that_are_refused(server: Server) -> None:
     assert (no_class.status_code, no_class.json()["reasons"][0]["reason"]) == (400, "unknown_class")
     assert CLIENT.post(server.feedback_url, json={"labels": []}).status_code == 400
     assert CLIENT.post(server.feedback_url, content=b" " * 250_000).status_code == 413
+    assert CLIENT.post(server.feedback_url, content=b'{"feedback":' + b"[" * 100_000).status_code == 400
+    for actual in ("1" + "0" * 400, "1" + "0" * 5000, "1e400", "NaN", '"\\ud800"'):
+        body = b'{"feedback":[{"token":"%b","actual":%b}]}' % (token.encode(), actual.encode())
+        assert CLIENT.post(server.feedback_url, content=body).status_code == 400
 
 
 def test_without_a_key_there_are_no_tokens_and_no_feedback(tmp_path: Path) -> None:
