@@ -165,6 +165,15 @@ def test_a_renewed_authority_of_the_clients_shuts_the_old_ones_out(mutual: Prote
     until(lambda: not refused(server, known))
 
 
+def test_clients_that_show_a_certificate_speak_tls_1_3(mutual: Protected) -> None:
+    """TLS 1.2 resumes sessions by an id, and whom they were given to is not looked at again."""
+    server, ca, clients, _ = mutual
+    context = client_context(ca, clients)
+    assert ask(server, context) == 200
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert refused(server, context)
+
+
 def test_a_session_is_not_resumed_past_its_authority(mutual: Protected) -> None:
     server, ca, clients, _ = mutual
     context = client_context(ca, clients)
