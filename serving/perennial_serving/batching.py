@@ -6,8 +6,9 @@ model that is scored aside, in its thread, takes all that came while it was busy
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import NamedTuple
@@ -153,7 +154,7 @@ class Batcher:
         requests, self._requests = _in_time(self._requests), []
         for start in range(0, len(requests), _MAX_REQUESTS):
             batch = requests[start : start + _MAX_REQUESTS]
-            self._deliver(batch, score(self._model, [rows for rows, _, _ in batch]))
+            self._answer(batch, partial(score, self._model, [rows for rows, _, _ in batch]))
 
     def _next(self, loop: asyncio.AbstractEventLoop, aside: Executor) -> None:
         """Gives the thread what has come, if it is free."""
@@ -166,11 +167,21 @@ class Batcher:
 
         def finished(scored: "asyncio.Future[Scored]") -> None:
             self._busy = False
-            self._deliver(batch, scored.result())
+            self._answer(batch, scored.result)
             self._next(loop, aside)
 
         self._busy = True
         loop.run_in_executor(aside, score, self._model, [rows for rows, _, _ in batch]).add_done_callback(finished)
+
+    def _answer(self, requests: Sequence[_Request], scored: Callable[[], Scored]) -> None:
+        """Delivers what ``scored`` gives; whatever fails, nobody is left waiting."""
+        try:
+            self._deliver(requests, scored())
+        except Exception as error:  # noqa: BLE001 - told to each of the callers, who are 500s
+            failure = ModelError(f"the batch could not be scored: {error}")
+            failure.__cause__ = error
+            for _, _, answer in requests:
+                _fail(answer, failure)
 
     def _deliver(self, requests: Sequence[_Request], scored: Scored) -> None:
         """Answers ``requests``, and counts what could be answered in time."""

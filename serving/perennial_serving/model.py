@@ -53,13 +53,13 @@ class Model:
 
     def predict(self, matrix: NDArray[np.float64]) -> Prediction:
         """Scores ``matrix`` [N,F]. Raises :class:`ModelError` when the model fails or a probability is none."""
-        try:
-            probabilities = self.scorer.probabilities(matrix.astype(np.float32))
-        except Exception as error:
-            raise ModelError(f"the model refused the input: {error}") from error
         signature = self.signature
         place = signature.positive
-        positive: list[float] = probabilities[:, place].tolist()
+        try:
+            probabilities = self.scorer.probabilities(matrix.astype(np.float32))
+            positive: list[float] = probabilities[:, place].tolist()
+        except Exception as error:
+            raise ModelError(f"the model refused the input: {error}") from error
         for p in positive:
             if not -_TOLERANCE <= p <= 1 + _TOLERANCE:
                 raise ModelError("the model answered something that is no probability")

@@ -163,6 +163,35 @@ async def test_a_slow_model_keeps_the_loop_free_and_takes_what_came_meanwhile(mo
     assert answered(counters) == 3
 
 
+@pytest.mark.parametrize("aside", [True, False])
+@pytest.mark.parametrize("broken", ["shape", "counters"])
+async def test_whatever_fails_every_caller_hears_of_it(
+    broken: str, aside: bool, model: Model, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Ages(aside=aside)
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as thread:
+        asked = batcher(scorer, model, counters, aside=thread if aside else None)
+        if broken == "shape":
+            patch.setattr(scorer, "probabilities", lambda matrix: np.zeros(len(matrix)))
+        else:
+            patch.setattr(counters, "predictions", lambda *_: 1 / 0)
+        first, second = await asyncio.wait_for(asyncio.gather(ask(asked, 10, 20), ask(asked, 30)), 10)
+        if broken == "shape":
+            assert all(isinstance(found, ModelError) for found in (*first, *second))
+        patch.undo()
+        (again,) = await asyncio.wait_for(ask(asked, 40), 10)
+        assert isinstance(again, Prediction), "those who come later are served"
+
+
+async def test_a_batch_that_cannot_be_put_together_is_the_models_failure(model: Model, counters: Counters) -> None:
+    asked = batcher(Ages(), model, counters)
+    ragged: Rows = [[1.0]]
+    found = await asyncio.wait_for(
+        asyncio.gather(asked.predict(patient(10), inf), asked.predict(ragged, inf), return_exceptions=True), 10
+    )
+    assert [type(item) for item in found] == [ModelError, ModelError]
+
+
 @pytest.mark.parametrize(("cost", "worth"), [(lambda rows: 20 + 2 * rows, True), (lambda rows: 20 * rows, False)])
 def test_batches_are_for_models_that_gain_by_them(
     cost: Callable[[int], int], worth: bool, model: Model, monkeypatch: pytest.MonkeyPatch
