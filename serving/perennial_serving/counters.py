@@ -127,6 +127,8 @@ class Counters:
 
         ``matrix`` [N,F] is as :data:`Rows`; it is kept until enough has come for numpy to count at little cost a row.
         """
+        if not len(matrix):
+            return
         self._answered.append((matrix, prediction))
         self._rows += len(matrix)
         if self._rows >= SETTLED_ROWS:

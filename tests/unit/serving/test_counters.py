@@ -1,5 +1,6 @@
 """What Prometheus reads."""
 
+import weakref
 from typing import Any
 
 import msgspec
@@ -102,6 +103,17 @@ def test_what_is_counted_in_blocks_adds_up(counters: Counters, model: Model) -> 
     assert total(text, "perennial_feature_observations_total", feature="age", bin="__missing__") == SETTLED_ROWS + 1
     assert total(text, "perennial_predictions_total") == 2 * (SETTLED_ROWS + 1)
     assert text == look(counters)
+
+
+def test_what_was_not_answered_is_not_kept(counters: Counters, model: Model) -> None:
+    """An empty view would keep the whole of the matrix it is a view of."""
+    for _ in range(3):
+        matrix = np.zeros((1000, 13))
+        counters.predictions(matrix[:0], Prediction([], [], []))
+        whole = weakref.ref(matrix)
+        del matrix
+        assert whole() is None
+    assert total(look(counters), "perennial_predictions_total") == 0
 
 
 def test_the_callers_mistakes_are_no_latency_of_ours(counters: Counters) -> None:
