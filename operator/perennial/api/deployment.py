@@ -149,8 +149,16 @@ class DeploymentStatus(Status):
     stable: Revision | None = Field(default=None, description="The revision that serves.")
     rollout: RolloutStatus | None = None
     standby: Standing | None = None
+    restoring_since: Time | None = Field(
+        default=None, description="Since when a good revision is awaited that is to take over from a bad one."
+    )
     history: list[Revision] = Field(default=[], max_length=10, description="Fully promoted revisions, newest first.")
     held: Held | None = None
+    held_configurations: list[Held] = Field(
+        default=[],
+        max_length=10,
+        description="Configurations that failed or were rolled back here, newest first: kept out until released.",
+    )
     traffic: TrafficStatus = TrafficStatus()
     replicas: int = Field(default=0, description="Pods that there are.")
     ready_replicas: int = Field(default=0, description="Pods that are ready.")

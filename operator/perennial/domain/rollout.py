@@ -43,8 +43,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     handle_request(draft)
     handle_actions(draft)
     roll_back(draft)
-    if draft.restoring is None:
-        roll_out(draft, choose(draft))
+    roll_out(draft, choose(draft))
     _end_standby(draft)
     return Decision(
         status=status_of(draft),

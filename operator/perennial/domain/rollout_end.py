@@ -6,7 +6,7 @@ from perennial.api.common import seconds
 from perennial.api.deployment import Held, Standing, TrafficStatus
 from perennial.domain.rollout_quarantine import Quarantined
 from perennial.domain.rollout_state import REASON_LIMIT, Draft
-from perennial.domain.rollout_target import configuration_of
+from perennial.domain.rollout_target import configuration_of, known_bad
 
 
 def promote(draft: Draft) -> None:
@@ -16,7 +16,7 @@ def promote(draft: Draft) -> None:
     draft.serve(target)
     _leave(draft)
     replaced = ""
-    if before and keep and rollout.strategy != "Recreate":
+    if before and keep and rollout.strategy != "Recreate" and not known_bad(draft, before):
         draft.standby = Standing(revision=before, until=draft.now + timedelta(seconds=keep))
         replaced = f"; {before.version} stands by for {draft.spec.standby.keep}"
     draft.event("Normal", "Promoted", f"{target.version} serves all requests{replaced}")
@@ -33,7 +33,7 @@ def fail(draft: Draft, cause: str, reason: str) -> None:
     what, reason = version, reason[:REASON_LIMIT]
     if draft.stable and draft.stable.version == version:
         what = f"the new configuration of {version}"
-        draft.held = Held(version=version, reason=reason, since=draft.now, configuration=configuration_of(target))
+        draft.hold(Held(version=version, reason=reason, since=draft.now, configuration=configuration_of(target)))
     else:
         draft.quarantine(version, Quarantined(reason, draft.now, cause))
         draft.held = Held(version=version, reason=reason, since=draft.now)

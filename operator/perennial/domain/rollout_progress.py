@@ -10,7 +10,7 @@ from perennial.domain.rollout_measure import take_measurement
 from perennial.domain.rollout_obstacles import may_begin, may_leave
 from perennial.domain.rollout_recreate import recreate
 from perennial.domain.rollout_stages import Stage
-from perennial.domain.rollout_state import Draft
+from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
 from perennial.domain.rollout_traffic import pod_share
 from perennial.domain.rollout_wait import alone, await_pods, await_route, await_traffic
 
@@ -21,6 +21,9 @@ OFF_BY = 5.0
 def roll_out(draft: Draft, target: Revision | None) -> None:
     """Brings ``target`` one move nearer to serving; with None, or what serves already, ends what is under way."""
     _keep_what_serves(draft, target)
+    if draft.stable and draft.restoring:
+        _lead_out(draft, draft.stable, draft.restoring, target)
+        return
     if target is None or (draft.stable and target.revision == draft.stable.revision):
         cancel(draft)
         return
@@ -36,6 +39,31 @@ def roll_out(draft: Draft, target: Revision | None) -> None:
         recreate(draft, draft.stable)
     else:
         _advance(draft, draft.stable)
+
+
+def _lead_out(draft: Draft, bad: Revision, good: Revision, target: Revision | None) -> None:
+    """A version that is wanted while a good one is awaited takes over from the bad one, whichever is complete first.
+
+    It has no stages: there is nothing good to compare it with. Where there is no room for both (Recreate), it takes
+    the place of the good one once that was late.
+    """
+    said, stopped = draft.progress, draft.stopped
+    early = stopped and said is not None and said.reason != ROLLBACK_STALLED
+    if target is None or early or target.revision in {bad.revision, good.revision}:
+        cancel(draft)
+    else:
+        if draft.rollout is None or draft.rollout.target.revision != target.revision or draft.rollout.step >= 0:
+            begin(draft, target)
+        if stopped:
+            draft.restored_replicas = None
+        if await_pods(draft, draft.replicas) and not draft.under_way.paused:
+            promote(draft)
+            draft.restoring = None
+            return
+    draft.progress, draft.stopped = said, stopped
+    if said and draft.rollout:
+        newer = draft.rollout.target.version
+        draft.progress = Finding(said.reason, f"{said.message}; {newer} takes over if it is first")
 
 
 def begin(draft: Draft, target: Revision, note: str = "") -> None:

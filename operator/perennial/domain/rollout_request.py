@@ -35,13 +35,12 @@ def handle_request(draft: Draft) -> None:
 
 
 def _release(draft: Draft, version: str) -> str | None:
-    configuration_held = draft.held is not None and draft.held.configuration and draft.held.version == version
-    if version not in draft.quarantined and not configuration_held:
+    others = [each for each in draft.held_configurations if each.version != version]
+    if version not in draft.quarantined and others == draft.held_configurations:
         return f"{version} is not quarantined here"
     if version in draft.quarantined:
         draft.release(version)
-    if configuration_held:
-        draft.held = None
+    draft.held, draft.held_configurations = None, others
     draft.event("Normal", "Released", f"{version} was released from quarantine")
     return None
 
@@ -50,7 +49,7 @@ def _rollback(draft: Draft, version: str) -> str | None:
     """Back to what served before: where that is the same version, its configuration was the bad one."""
     if draft.stable and draft.stable.version == version and configuration_before(draft):
         hash_ = configuration_of(draft.stable)
-        draft.held = Held(version=version, reason="rolled back by request", since=draft.now, configuration=hash_)
+        draft.hold(Held(version=version, reason="rolled back by request", since=draft.now, configuration=hash_))
         return None
     refusal = objection(draft, version)
     if refusal is None:

@@ -7,17 +7,22 @@ ended in between.
 
 from datetime import timedelta
 
+from perennial.api.common import seconds
 from perennial.api.deployment import Revision
 from perennial.domain.rollout_quarantine import ROLLED_BACK, Quarantined
 from perennial.domain.rollout_recreate import gone
-from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, Asked, Draft, Finding
-from perennial.domain.rollout_target import configuration_of, is_held
+from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, ROLLBACK_STALLED, Asked, Draft, Finding
+from perennial.domain.rollout_target import configuration_of, held_configuration, known_bad
 
 
 def last_good(draft: Draft) -> Revision | None:
     """The last fully promoted revision of another version that may serve here."""
+    return next(iter(_other_versions(draft)), None)
+
+
+def _other_versions(draft: Draft) -> list[Revision]:
     version = draft.stable.version if draft.stable else ""
-    return next((each for each in _before(draft) if each.version != version and _recent(draft, each)), None)
+    return [each for each in _before(draft) if each.version != version and _recent(draft, each)]
 
 
 def configuration_before(draft: Draft) -> Revision | None:
@@ -33,9 +38,8 @@ def _before(draft: Draft) -> list[Revision]:
     found = []
     for each in draft.history:
         version = draft.snapshot.version(each.version)
-        known_bad = each.version in draft.quarantined or is_held(draft, each)
         current = draft.stable is not None and each.revision == draft.stable.revision
-        if version and version.spec.approval != "Rejected" and not current and not known_bad:
+        if version and version.spec.approval != "Rejected" and not current and not known_bad(draft, each):
             found.append(each)
     return found
 
@@ -116,45 +120,61 @@ def roll_back(draft: Draft) -> None:
     if bad is None:
         return
     if bad.version in draft.quarantined:
-        good, reason = last_good(draft), draft.quarantined[bad.version].reason
-        if good is None:
+        options, reason = _other_versions(draft), draft.quarantined[bad.version].reason
+        if not options:
             draft.problem = Finding(
                 "VersionQuarantined",
                 f"{bad.version} is quarantined ({reason}) and still serves: {_nothing_left(draft)}; approve another "
                 "version",
             )
-    elif draft.held and is_held(draft, bad):
-        good, reason = configuration_before(draft), draft.held.reason
-        draft.held = draft.held if good else None
+    elif held := held_configuration(draft, bad):
+        options, reason = [each for each in _before(draft) if _recent(draft, each)], held.reason
     else:
         return
-    if good:
-        _go_back(draft, bad, good, reason)
+    if options:
+        _go_back(draft, bad, options, reason)
 
 
-def _go_back(draft: Draft, bad: Revision, good: Revision, reason: str) -> None:
-    draft.rollout = None
-    what = f"{bad.version} is quarantined" if good.version != bad.version else f"{bad.version}'s configuration is held"
-    if draft.snapshot.ready(good) < max(1, min(draft.replicas, draft.snapshot.ready(bad))):
-        _await(draft, bad, good, what)
+def _go_back(draft: Draft, bad: Revision, options: list[Revision], reason: str) -> None:
+    """The newest good revision has ``progressDeadline`` to be as many pods as the bad one has.
+
+    From then on one ready pod of any good revision is better than the bad one, and they are tried in turn.
+    """
+    since = draft.restoring_since or draft.now
+    deadline = timedelta(seconds=seconds(draft.spec.rollout.progress_deadline))
+    tried = int((draft.now - since) / deadline)
+    enough = 1 if tried else max(1, min(draft.replicas, draft.snapshot.ready(bad)))
+    good = next((each for each in (options if tried else options[:1]) if draft.snapshot.ready(each) >= enough), None)
+    if good is None:
+        draft.restoring_since = since
+        draft.wakes.append(since + (tried + 1) * deadline)
+        _await(draft, bad, options[tried % len(options)], late=tried > 0)
         return
-    draft.standby = None
+    draft.standby, draft.restoring_since = None, None
     draft.serve(good)
     moved = f"from {bad.version} to {good.version}" if good.version != bad.version else "to the configuration before"
-    draft.event("Warning", "RolledBack", f"traffic moved {moved}; {bad.version}: {reason}")
+    pods = f" with {draft.snapshot.ready(good)} of {draft.replicas} pods ready" if tried else ""
+    draft.event("Warning", "RolledBack", f"traffic moved {moved}{pods}; {bad.version}: {reason}")
     draft.outcomes["rollout"] = "RolledBack"
 
 
-def _await(draft: Draft, bad: Revision, good: Revision, what: str) -> None:
+def _await(draft: Draft, bad: Revision, good: Revision, *, late: bool) -> None:
     """Where there is no room for both (Recreate) the bad one ends first."""
+    if draft.rollout and draft.rollout.target.revision in {bad.revision, good.revision}:
+        draft.rollout = None
     draft.stopped = draft.spec.rollout.strategy == "Recreate"
     if not draft.stopped or gone(draft, bad):
         draft.restored_replicas = draft.replicas
     draft.restoring = good
+    what = f"{bad.version} is quarantined" if good.version != bad.version else f"{bad.version}'s configuration is held"
     text = f"{what} and serves until {good.version} is ready"
     if draft.stopped:
         text = f"{what} and ends before {good.version} starts"
     trouble = draft.snapshot.trouble(good)
-    draft.progress = Finding("RollingBack", f"{text}: {trouble.message}" if trouble else text)
+    text = f"{text}: {trouble.message}" if trouble else text
+    if late:
+        within = f"no good version was ready within {draft.spec.rollout.progress_deadline}"
+        text = f"{text}; {within}: make room for it, or approve another version, which then takes over once it is ready"
+    draft.progress = Finding(ROLLBACK_STALLED if late else "RollingBack", text)
     if draft.snapshot.child(good) is None:
         draft.event("Warning", "RollingBack", text)

@@ -24,7 +24,9 @@ from perennial.domain.rollout_stages import Stage, stages
 
 REASON_LIMIT = 500
 HISTORY_LIMIT = 10
+HELD_LIMIT = 10
 HANDLED_LIMIT = 50
+ROLLBACK_STALLED = "RollbackStalled"
 
 
 @dataclass(frozen=True)
@@ -234,10 +236,12 @@ class Draft:
     standby: Standing | None
     history: list[Revision]
     held: Held | None
+    held_configurations: list[Held]
     traffic: TrafficStatus
     handled_request: str
     handled_actions: list[str]
     quarantined: dict[str, Quarantined]
+    restoring_since: datetime | None
     restoring: Revision | None = None
     """The last good revision while it starts."""
     restored_replicas: int | None = None
@@ -273,10 +277,12 @@ class Draft:
             standby=status.standby,
             history=list(status.history),
             held=status.held,
+            held_configurations=[each for each in status.held_configurations if snapshot.version(each.version)],
             traffic=status.traffic,
             handled_request=status.handled_request,
             handled_actions=list(status.handled_actions),
             quarantined=quarantines(snapshot.versions, snapshot.deployment.metadata.name),
+            restoring_since=status.restoring_since,
         )
 
     @property
@@ -336,6 +342,11 @@ class Draft:
         """Lets ``version`` in again."""
         self.quarantined.pop(version, None)
         self.marks.append(Mark(version, None))
+
+    def hold(self, held: Held) -> None:
+        """Keeps a configuration out of this deployment from now on."""
+        self.held = held
+        self.held_configurations = [held, *self.held_configurations][:HELD_LIMIT]
 
     def serve(self, revision: Revision) -> None:
         """``revision`` is the stable one from now on."""

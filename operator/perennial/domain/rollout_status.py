@@ -5,7 +5,7 @@ from perennial.api.deployment import DeploymentStatus
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
 from perennial.domain.conditions import Truth, condition, without
 from perennial.domain.rollout_rollback import impossible
-from perennial.domain.rollout_state import Draft, Finding
+from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
 from perennial.domain.rollout_target import held_cause
 from perennial.domain.rollout_traffic import traffic_status
 from perennial.domain.rollout_wait import ROUTE_PENDING
@@ -28,8 +28,10 @@ def status_of(draft: Draft) -> DeploymentStatus:
         stable=draft.stable,
         rollout=draft.rollout,
         standby=draft.standby,
+        restoring_since=draft.restoring_since if draft.restoring else None,
         history=draft.history,
         held=draft.held,
+        held_configurations=draft.held_configurations,
         traffic=traffic_status(draft),
         replicas=child.observed if child else 0,
         ready_replicas=child.ready if child else 0,
@@ -87,6 +89,8 @@ def _ready(draft: Draft) -> tuple[Truth, Finding]:
         return "False", _recreating(draft)
     if draft.snapshot.ready(draft.stable) == 0:
         return "False", _not_ready(draft)
+    if draft.restoring and draft.progress:
+        return "True", draft.progress
     note = draft.problem or _holding(draft)
     if note:
         return "True", Finding(note.reason, f"{version} serves; {note.message}")
@@ -159,5 +163,7 @@ def _reconciling(draft: Draft) -> Finding | None:
 
 
 def _stalled(draft: Draft) -> Finding | None:
+    if draft.progress and draft.progress.reason == ROLLBACK_STALLED:
+        return draft.progress
     needs_a_person = draft.problem and draft.problem.reason in _NEEDS_A_PERSON
     return draft.problem if needs_a_person else draft.snapshot.analysis_problem

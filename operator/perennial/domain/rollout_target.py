@@ -37,10 +37,19 @@ def configuration_of(revision: Revision) -> str:
     return configuration_hash(recorded(revision), revision.overlay)
 
 
-def is_held(draft: Draft, revision: Revision) -> bool:
-    """Whether it is the configuration of ``revision`` that is held."""
-    held = draft.held
-    return held is not None and held.version == revision.version and held.configuration == configuration_of(revision)
+def held_configuration(draft: Draft, revision: Revision) -> Held | None:
+    """What holds the configuration of ``revision``."""
+    return _hold_of(draft, revision.version, configuration_of(revision))
+
+
+def _hold_of(draft: Draft, version: str, hash_: str) -> Held | None:
+    held = draft.held_configurations
+    return next((each for each in held if (each.version, each.configuration) == (version, hash_)), None)
+
+
+def known_bad(draft: Draft, revision: Revision) -> bool:
+    """Whether ``revision`` is kept out: its version, or its configuration."""
+    return revision.version in draft.quarantined or held_configuration(draft, revision) is not None
 
 
 def choose(draft: Draft) -> Revision | None:
@@ -102,7 +111,8 @@ def held_cause(draft: Draft) -> str:
     if draft.held is None:
         return ""
     if draft.held.configuration:
-        return ROLLED_BACK if any(is_held(draft, each) for each in draft.history) else ROLLOUT_FAILED
+        served = {(each.version, configuration_of(each)) for each in draft.history}
+        return ROLLED_BACK if (draft.held.version, draft.held.configuration) in served else ROLLOUT_FAILED
     mark = draft.quarantined.get(draft.held.version)
     return mark.cause if mark else ROLLOUT_FAILED
 
@@ -118,8 +128,8 @@ def _revision(draft: Draft, version: str, before: Held | None) -> Revision | Non
         draft.problem, draft.held = overlay.problem, before
         return next((each for each in (target, draft.stable) if each and _is(each, version, config)), None)
     hash_ = configuration_hash(config, overlay.patch)
-    if before and before.version == version and before.configuration == hash_:
-        draft.held = before
+    if hold := _hold_of(draft, version, hash_):
+        draft.held = hold
         return None
     for each in (draft.stable, target, standby):
         if each and _is(each, version, config) and each.overlay == overlay.patch:

@@ -275,3 +275,59 @@ def test_a_configuration_that_is_held_can_be_released() -> None:
     world.request("release", "heart-v1")
     world.settle()
     assert world.status.rollout is not None
+
+
+def _configured(world: World, memory: str) -> World:
+    world.change(predictor={"replicas": 2, "resources": {"memory": memory}})
+    play(world, 200)
+    return world
+
+
+def test_a_configuration_stays_out_when_something_else_failed_after_it() -> None:
+    world = serving()
+    world.change(predictor={"replicas": 2, "resources": {"memory": "16Mi"}})
+    world.settle()
+    world.request("abort", "heart-v1")
+    world.settle()
+    world.add(2)
+    world.settle()
+    world.request("abort", "heart-v2")
+    world.settle()
+    assert world.status.held is not None
+    assert world.status.held.version == "heart-v2"
+    world.add(2, "Rejected")
+    world.settle()
+    assert world.status.rollout is None, "what failed does not start again by itself"
+    assert world.status.held is not None
+    assert (world.status.held.version, world.status.held.reason) == ("heart-v1", "aborted by request")
+    world.request("release", "heart-v1")
+    world.settle()
+    assert world.rollout.target.predictor["resources"]["memory"] == "16Mi"
+    assert world.status.held_configurations == []
+
+
+def test_two_rollbacks_of_configurations_go_further_back_each_time() -> None:
+    world = _configured(_configured(serving(), "300Mi"), "400Mi")
+    for left in ("300Mi", "256Mi"):
+        world.request("rollback", "heart-v1")
+        play(world, 60)
+        assert world.status.stable is not None
+        assert world.status.stable.predictor["resources"]["memory"] == left
+    assert len(world.status.held_configurations) == 2
+    world.request("rollback", "heart-v1")
+    world.settle()
+    assert world.reasons()[-1] == "RequestRefused"
+
+
+def test_what_is_remembered_of_a_version_goes_with_it() -> None:
+    world = serving()
+    world.change(predictor={"replicas": 2, "resources": {"memory": "16Mi"}})
+    world.settle()
+    world.request("abort", "heart-v1")
+    world.settle()
+    world.add(2)
+    play(world, 800)
+    assert [each.version for each in world.status.held_configurations] == ["heart-v1"]
+    del world.versions["heart-v1"]
+    world.settle()
+    assert world.status.held_configurations == []

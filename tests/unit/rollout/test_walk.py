@@ -9,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from perennial.api.deployment import DeploymentStatus
+from perennial.api.deployment import DeploymentStatus, Held, Revision
 from perennial.contracts.names import LABEL_REVISION, LABEL_VERSION, quarantine_annotation
 from perennial.domain.rollout_state import Finding, Overlay
+from perennial.domain.rollout_target import configuration_of
 from tests.unit.rollout.world import GATEWAY, ROLLOUTS, World
 
 NUMBERS = st.integers(1, 5)
@@ -185,6 +186,7 @@ class Walk(RuleBasedStateMachine):
         after = self._scaled_sizes()
         assert all(after[name] == size for name, size in sizes.items() if name in after), "the autoscaler's alone"
         self._promotion_was_earned(before, measured)
+        self._what_failed_stays_out(before)
         return changed
 
     def _scaled_sizes(self) -> dict[str, int]:
@@ -206,11 +208,29 @@ class Walk(RuleBasedStateMachine):
             newest.setdefault(each.name, each.result)
         bad = measured is not None and self.world.errors.get(rollout.target.version, 0.0) > 0 and self.world.traffic
         back = after.stable.revision in {each.revision for each in before.history}
+        if self._known_bad(before):  # whatever is complete first leads out of it
+            return
         if spec.strategy == "Recreate" or not (spec.steps or spec.preview or spec.shadow) or back:
             return
         by_hand = rollout.promote or rollout.past == rollout.step or "/promote" in f"/{self._request()}"
         assert by_hand or newest.get("errors") == "Pass" or (measured and self.world.prometheus), "promoted blind"
         assert not (rollout.step >= 0 and bad and self.world.prometheus), "promoted in spite of a bad measurement"
+
+    def _what_failed_stays_out(self, before: DeploymentStatus) -> None:
+        """A configuration that is held is not rolled out again, and only a release (or the version's end) frees it."""
+        after = self.world.status
+        assert after.rollout is None or not _is_in(after.held_configurations, after.rollout.target)
+        lost = _names(before.held_configurations) - _names(after.held_configurations)
+        asked = self._request().startswith(("release/", "retry/"))
+        assert asked or not {version for version, _ in lost} & set(self.world.versions)
+
+    def _known_bad(self, before: DeploymentStatus) -> bool:
+        """Whether what served is marked, or its configuration held, by now."""
+        stable = before.stable
+        found = self.world.versions.get(stable.version) if stable else None
+        marked = found is not None and quarantine_annotation("heart") in found.metadata.annotations
+        held = self.world.status.held_configurations
+        return marked or (stable is not None and _is_in(held, stable))
 
     def _request(self) -> str:
         return next(iter(self.world.annotations.values()), "")
@@ -283,6 +303,14 @@ class Walk(RuleBasedStateMachine):
     def versions_run_with_their_name(self) -> None:
         for manifest in self.world.cluster.deployments.values():
             assert manifest["metadata"]["labels"][LABEL_VERSION].startswith("heart-v")
+
+
+def _names(held: list[Held]) -> set[tuple[str, str]]:
+    return {(each.version, each.configuration) for each in held}
+
+
+def _is_in(held: list[Held], revision: Revision) -> bool:
+    return (revision.version, configuration_of(revision)) in _names(held)
 
 
 Walk.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
