@@ -105,7 +105,7 @@ class Predictor:
             if dialect is self._v2 and (answer := await self._inference.usual(body, headers, began)) is not None:
                 return 200, JSON, answer
             request = dialect.parse(body, headers)
-            return 200, *dialect.render(request, await self._inference.infer(request, headers, began))
+            return 200, *dialect.render(request, await self._inference.infer(request, headers, began, len(body)))
         except Refused as refusal:
             return refusal.status, JSON, _failure(refusal.message)
 

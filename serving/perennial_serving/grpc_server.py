@@ -110,7 +110,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             raise Refused(429, "too many requests are waiting; try again")
         message = _parsed(messages.ModelInferRequest, payload)
         self._require(message.model_name, message.model_version)
-        response = await self._inference.infer(request_of(message), headers, _began.get())
+        response = await self._inference.infer(request_of(message), headers, _began.get(), len(payload))
         return message_of(response, raw=bool(message.raw_input_contents))
 
     def _require(self, model: str, version: str) -> None:

@@ -57,16 +57,19 @@ class Inference:
         prediction = await self._predict([request.row], began)
         predicted, copied = prediction.predicted, is_copy(headers)
         if self._mirror.stream is not None and not copied:
-            self._mirror.stream.offer(body, prediction, headers)
+            self._mirror.stream.offer(body, prediction, headers, len(body))
         token = self.feedback.tokens(predicted)[0] if self.feedback.enabled and not copied else None
         return self._writer.write(predicted[0], prediction.probability[0], token, request.id)
 
-    async def infer(self, request: InferRequest, headers: Headers = (), began: float | None = None) -> InferResponse:
+    async def infer(
+        self, request: InferRequest, headers: Headers = (), began: float | None = None, size: int = 0
+    ) -> InferResponse:
         """The answer. Raises :class:`Refused`: 400 with all that is wrong, 500 when the model failed, 504 when the
         deadline has passed.
 
         ``headers``: the caller's. A request that was mirrored to us gets no feedback token: its labels will belong to
         the version that answered the caller. ``began`` (s, ``perf_counter``): when the request came, if not just now.
+        ``size``: its bytes.
         """
         try:
             wanted = self._wanted(request)
@@ -87,7 +90,7 @@ class Inference:
             elif self.feedback.enabled and not copied:
                 outputs.append(OutputTensor(name, shape, "BYTES", self.feedback.tokens(prediction.predicted)))
         if self._mirror.stream is not None and not copied:
-            self._mirror.stream.offer(request, prediction, headers)
+            self._mirror.stream.offer(request, prediction, headers, size)
         return InferResponse(self.settings.model, self.settings.version, outputs, request.id)
 
     async def _predict(self, rows: Rows, began: float) -> Prediction:

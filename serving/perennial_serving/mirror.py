@@ -30,6 +30,8 @@ from perennial_serving.watched import state
 SHADOW = b"x-perennial-shadow"
 """Header of a copy: its receiver gives no feedback token, and sends no copy of the copy."""
 _WAITING = 64
+_WAITING_BYTES = 1024 * 1024
+_COPY_BYTES = 256 * 1024
 _LANES = 4
 _SECONDS = 2.0
 _SWEEP_SECONDS = 0.25
@@ -64,6 +66,7 @@ class _Copy(NamedTuple):
     request: InferRequest | bytes
     prediction: Prediction
     authorization: bytes
+    size: int
 
 
 def is_copy(headers: Headers) -> bool:
@@ -178,6 +181,7 @@ class Stream:
         self._credit = 0.0
         self._told = False
         self._waiting: deque[_Copy] = deque()
+        self._waiting_bytes = 0
         self._idle = [Lane(host, port, context, self._answered) for _ in range(_LANES)]
         self._sent: dict[Lane, tuple[_Copy, float]] = {}
         self._done = asyncio.Event()
@@ -186,17 +190,20 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
-    def offer(self, request: InferRequest | bytes, prediction: Prediction, headers: Headers) -> None:
-        """Takes its share of the answered requests, read or as v2 JSON; ``headers`` are their callers'."""
+    def offer(self, request: InferRequest | bytes, prediction: Prediction, headers: Headers, size: int) -> None:
+        """Takes its share of the answered requests, read or as v2 JSON; ``headers`` are their callers', ``size`` the
+        bytes that came.
+        """
         self._credit += self._share
         if self._credit < 100:
             return
         self._credit -= 100
-        if len(self._waiting) >= _WAITING:
+        if len(self._waiting) >= _WAITING or size > _COPY_BYTES or (size > _WAITING_BYTES - self._waiting_bytes):
             self._counts.requests[DROPPED] += 1
             return
         authorization = next((value for name, value in headers if name == _AUTHORIZATION), b"")
-        self._waiting.append(_Copy(request, prediction, authorization))
+        self._waiting.append(_Copy(request, prediction, authorization, size))
+        self._waiting_bytes += size
         if len(self._waiting) == 1:
             # The answer goes first.
             self._loop.call_soon(self._send)
@@ -211,6 +218,7 @@ class Stream:
         self._counts.requests[DROPPED] += len(self._waiting) + len(self._sent)
         self._idle, self._sent = [], {}
         self._waiting.clear()
+        self._waiting_bytes = 0
 
     async def finish(self) -> None:
         """Ends when all is answered, or after two seconds."""
@@ -227,6 +235,7 @@ class Stream:
                 self._later = self._loop.call_later(_LATER_SECONDS, self._resume)
                 return
             lane, copy = self._idle.pop(), self._waiting.popleft()
+            self._waiting_bytes -= copy.size
             self._sent[lane] = copy, self._loop.time() + _SECONDS
             lane.ask(self._bytes(copy))
             self._allowance.spend(perf_counter() - began)

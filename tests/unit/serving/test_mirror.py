@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from perennial_serving.mirror import Allowance
 from perennial_serving.mirror_counts import Incomparable, ShadowCounts, exposition
+from perennial_serving.model import Prediction
 from tests.unit.serving.mounted import client_context, mount, secret
 from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, outputs, samples, serving, total, until
 
@@ -313,6 +314,29 @@ def test_nobody_waits_for_a_target_that_hangs(stable: Server, watched: Path) -> 
             until(lambda: counted(stable, REQUESTS, shadow="hanging", result="failed") >= 4)
     # Every copy came to some end.
     assert counted(stable, REQUESTS, shadow="hanging") == 150
+
+
+def test_what_is_large_is_not_copied(stable: Server, shadow: Server, watched: Path) -> None:
+    with mirrored(stable, watched, settings(shadow.url)):
+        dropped, compared = (counted(stable, REQUESTS, result=result) for result in ("dropped", "compared"))
+        for body in (named(*[PATIENT] * 8000), named(PATIENT) | {"id": "x" * 300_000}):
+            assert len(answered := stable.infer(body).request.content) > 256 * 1024, len(answered)
+        assert counted(stable, REQUESTS, result="dropped") == dropped + 2
+        stable.infer(named(PATIENT))
+        until(lambda: counted(stable, REQUESTS, result="compared") == compared + 1)
+
+
+async def test_what_waits_is_bounded_in_bytes(tmp_path: Path) -> None:
+    mirror = _mirror(mount(tmp_path / "settings", settings("http://127.0.0.1:1")))
+    mirror.look()
+    stream, body = mirror.stream, b" " * 200 * 1024
+    for _ in range(12):
+        stream.offer(body, Prediction([0], [0.1], [0.1]), (), len(body))
+    stream.offer(b"", Prediction([0], [0.1], [0.1]), (), 200)
+    text = mirror.render(scraper=False).decode()
+    assert total(text, REQUESTS, result="dropped") == 12 - 5
+    stream.stop()
+    assert total(mirror.render(scraper=False).decode(), REQUESTS, result="dropped") == 13
 
 
 def test_what_is_in_the_queue_is_sent_before_it_leaves(tmp_path: Path) -> None:
