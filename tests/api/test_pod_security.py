@@ -11,7 +11,7 @@ from tests.api.apiserver import ApiServer
 from tests.unit.render.support import a_template
 from tests.unit.render.test_security import ALLOWED, PREDICTOR, REFUSED
 
-OURS_ALONE = ("automountServiceAccountToken", "serviceAccountToken")
+OURS_ALONE = ("automountServiceAccountToken", "serviceAccountToken", "podCertificate")
 """What the Standard lets pass."""
 
 

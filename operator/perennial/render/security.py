@@ -1,12 +1,26 @@
-"""What a pod overlay may not do: loosen the restricted Pod Security Standard, or undo what makes the predictor safe.
+"""What a pod overlay may not do: loosen security.
 
-The rules are those of https://kubernetes.io/docs/concepts/security/pod-security-standards/ (restricted, v1.34), but for
-the pod as a whole where the Standard would also take it from every container. What has not even the right type is
-passed over: the API server refuses it.
+It does where afterwards
+
+- the pod breaks https://kubernetes.io/docs/concepts/security/pod-security-standards/ (restricted, v1.34; for the pod as
+  a whole where the Standard would also take it from every container), or is somebody: has a token or a service account;
+- anybody but the fetch container has the store's credentials, or anybody but the predictor the Secrets that protect its
+  endpoint or sign its feedback tokens;
+- our two containers run anything but our image's own code, or are told, see or look up anything else than was rendered
+  for them. They may be given what changes none of that: resources, security contexts, threads, places of their own.
+
+Containers that it adds may do what any restricted pod of the namespace may: run their own image with their own Secrets.
+They share the pod's addresses with ours; they share neither its processes nor what our containers write.
+
+What has not even the right type is passed over: the API server refuses it.
 """
 
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
+
+from perennial.contracts.names import GROUP, STORE_READ_SECRET, STORE_SECRET
 
 Json = dict[str, Any]
 
@@ -24,8 +38,22 @@ _SELINUX_TYPES = frozenset({"", "container_t", "container_init_t", "container_kv
 _PROFILES = frozenset({"RuntimeDefault", "Localhost"})
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_FIXED = ("image", "command", "args", "workingDir")
-_OURS = ("/etc/perennial", "/model")
+_HOOKS = ("postStart", "preStop")
+_HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
+_FREE = frozenset({
+    "imagePullPolicy", "resources", "resizePolicy",
+    # Each of these has rules of its own.
+    "env", "lifecycle", "ports", "securityContext", "volumeMounts", *_PROBES,
+})  # fmt: skip
+_VARIABLES = re.compile(
+    r"(OMP|OPENBLAS|MKL)_NUM_THREADS|OMP_(DYNAMIC|PLACES|PROC_BIND|THREAD_LIMIT|WAIT_POLICY)|MALLOC_\w+|OTEL_\w+"
+    r"|TZ|LANG|LC_[A-Z]+"
+)
+"""What our containers may be given. Others load code, lead elsewhere or change settings: nobody can list which."""
+_OURS = ("/etc/perennial", "/model", "/tmp")  # noqa: S108 - an emptyDir of the pod's own
+_PLACES = ("/data", "/dev/shm", "/mnt", "/run", "/srv", "/var")  # noqa: S108 - folders of a container
+"""Where our containers may have more mounts: the image keeps no code there. Python also looks for modules in /."""
+_SHARED = ("model", "settings")
 
 
 def violations(rendered: Json, merged: Json) -> list[str]:
@@ -62,10 +90,10 @@ def _pod_context(context: Json) -> Iterator[str]:
     path = "spec.securityContext"
     if context.get("runAsNonRoot") is not True:
         yield f"{path}.runAsNonRoot must be true"
-    if _object(context.get("seccompProfile")).get("type") not in _PROFILES:
+    if not _among(_PROFILES, _object(context.get("seccompProfile")).get("type")):
         yield f"{path}.seccompProfile.type must be RuntimeDefault or Localhost"
     for each in _items(context.get("sysctls")):
-        if each.get("name") not in _SYSCTLS:
+        if not _among(_SYSCTLS, each.get("name")):
             yield f"{path}.sysctls[{each.get('name')}] is not a safe one"
     yield from _common_context(path, context)
 
@@ -76,10 +104,10 @@ def _common_context(path: str, context: Json) -> Iterator[str]:
         yield f"{path}.runAsUser must not be 0"
     if _object(context.get("windowsOptions")).get("hostProcess"):
         yield f"{path}.windowsOptions.hostProcess must not be true"
-    if _object(context.get("appArmorProfile")).get("type", "RuntimeDefault") not in _PROFILES:
+    if not _among(_PROFILES, _object(context.get("appArmorProfile")).get("type", "RuntimeDefault")):
         yield f"{path}.appArmorProfile.type must be RuntimeDefault or Localhost"
     selinux = _object(context.get("seLinuxOptions"))
-    if selinux.get("type", "") not in _SELINUX_TYPES:
+    if not _among(_SELINUX_TYPES, selinux.get("type", "")):
         yield f"{path}.seLinuxOptions.type must be a container's"
     for key in ("user", "role"):
         if selinux.get(key):
@@ -95,7 +123,7 @@ def _container(path: str, container: Json) -> Iterator[str]:
             yield f"{path}.ports[{port.get('containerPort')}].hostPort must not be set"
     lifecycle = _object(container.get("lifecycle"))
     handlers = {name: container.get(name) for name in _PROBES}
-    handlers |= {f"lifecycle.{name}": lifecycle.get(name) for name in ("postStart", "preStop")}
+    handlers |= {f"lifecycle.{name}": lifecycle.get(name) for name in _HOOKS}
     for name, handler in handlers.items():
         for kind in ("httpGet", "tcpSocket"):
             if _object(_object(handler).get(kind)).get("host"):
@@ -111,7 +139,7 @@ def _container_context(path: str, context: Json) -> Iterator[str]:
         yield f"{path}.runAsNonRoot must not be false"
     if context.get("procMount", "Default") != "Default":
         yield f"{path}.procMount must be Default"
-    if _object(context.get("seccompProfile")).get("type", "RuntimeDefault") not in _PROFILES:
+    if not _among(_PROFILES, _object(context.get("seccompProfile")).get("type", "RuntimeDefault")):
         yield f"{path}.seccompProfile.type must be RuntimeDefault or Localhost"
     capabilities = _object(context.get("capabilities"))
     if "ALL" not in _list(capabilities.get("drop")):
@@ -128,47 +156,171 @@ def _volume(volume: Json) -> Iterator[str]:
     for number, source in enumerate(_items(_object(volume.get("projected")).get("sources"))):
         if "serviceAccountToken" in source:
             yield f"{path}.projected.sources[{number}].serviceAccountToken: the pods get no token"
+        if "podCertificate" in source:
+            yield f"{path}.projected.sources[{number}].podCertificate: the pods get no identity"
 
 
 def _changed(rendered: Json, merged: Json) -> Iterator[str]:
     """What of the predictor's own must stay as it is."""
     own, found = rendered["metadata"]["labels"], _object(_object(merged.get("metadata")).get("labels"))
     yield from (f"metadata.labels[{key}] cannot be changed" for key in own if found.get(key) != own[key])
+    for key in found:
+        if key not in own and key.startswith(f"{GROUP}/"):
+            yield f"metadata.labels[{key}] is the operator's own"
     spec = _object(merged.get("spec"))
-    volumes = {each.get("name"): each for each in _items(spec.get("volumes"))}
-    for volume in rendered["spec"]["volumes"]:
-        now = volumes.get(volume["name"], {})
-        if now != volume and not ("emptyDir" in volume and "emptyDir" in now):
-            yield f"spec.volumes[{volume['name']}] cannot be changed"
+    yield from _changed_pod(spec)
+    yield from _changed_volumes(rendered["spec"]["volumes"], _items(spec.get("volumes")))
+    guarded = {STORE_SECRET, STORE_READ_SECRET, *_secrets(rendered["spec"])}
+    yield from _new_volumes(rendered["spec"]["volumes"], _items(spec.get("volumes")), guarded)
     ours, there = dict(containers(rendered["spec"])), dict(containers(spec))
-    for path, container in ours.items():
-        if path in there:
-            yield from _changed_container(path, container, there[path])
+    names = {port["name"] for container in ours.values() for port in container.get("ports", ())}
+    yield from (f"{path} cannot be removed" for path in ours if path not in there)
+    for path, container in containers(spec):
+        own_one = ours.get(path, {})
+        yield from _credentials(path, own_one, container, guarded)
+        yield from (
+            f"{path}.ports[{port['name']}] is the predictor's own name"
+            for port in _items(container.get("ports"))
+            # Services find their ports by name.
+            if port not in (own_one.get("ports") or ()) and _among(names, port.get("name"))
+        )
+        if own_one:
+            yield from _changed_container(path, own_one, container)
+            yield from _more_mounted(f"{path}.volumeMounts", rendered["spec"]["volumes"], own_one, container)
         else:
-            yield f"{path} cannot be removed"
+            yield from _added_container(path, rendered["spec"], container)
+
+
+def _changed_pod(spec: Json) -> Iterator[str]:
+    """What the Standard lets pass: other processes' memory, another identity, other addresses for known names."""
+    for key in ("shareProcessNamespace", "hostUsers"):
+        if spec.get(key):
+            yield f"spec.{key} must not be true"
+    if spec.get("enableServiceLinks") is not False:
+        # Services would set variables of our containers by their names.
+        yield "spec.enableServiceLinks must be false"
+    for key in ("serviceAccountName", "serviceAccount", "hostAliases", "ephemeralContainers"):
+        if spec.get(key):
+            yield f"spec.{key} must not be set"
+    for key in ("nameservers", "searches"):
+        if _object(spec.get("dnsConfig")).get(key):
+            yield f"spec.dnsConfig.{key} must not be set"
+
+
+def _changed_volumes(own: list[Json], now: list[Json]) -> Iterator[str]:
+    for volume in own:
+        found = [each for each in now if each.get("name") == volume["name"]]
+        sized = len(found) == 1 and "emptyDir" in volume and found[0].keys() == volume.keys()
+        if found != [volume] and not sized:
+            yield f"spec.volumes[{volume['name']}] cannot be changed"
+
+
+def _new_volumes(own: list[Json], now: list[Json], guarded: set[str]) -> Iterator[str]:
+    for volume in now:
+        if volume not in own:
+            for secret in _secrets(volume):
+                if secret in guarded:
+                    yield f"spec.volumes[{volume.get('name')}] must not hold the Secret {secret}"
+
+
+def _credentials(path: str, own: Json, now: Json, guarded: set[str]) -> Iterator[str]:
+    """Secrets of the store, the endpoint and the tokens in a container that was not rendered with them."""
+    for key in ("env", "envFrom"):
+        for number, each in enumerate(_items(now.get(key))):
+            if each not in (own.get(key) or ()):
+                for secret in _secrets(each):
+                    if secret in guarded:
+                        yield f"{path}.{key}[{each.get('name', number)}] must not hold the Secret {secret}"
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """The names of the Secrets that a pod's volumes or containers refer to; those for pulling images do not count."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if isinstance(each, dict) and (key in {"secret", "secretKeyRef"} or key.lower().endswith("secretref")):
+                yield from (name for name in (each.get("secretName"), each.get("name")) if isinstance(name, str))
+            yield from _secrets(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _secrets(each)
 
 
 def _changed_container(path: str, own: Json, now: Json) -> Iterator[str]:
-    yield from (f"{path}.{key} cannot be changed" for key in _FIXED if now.get(key) != own.get(key))
+    for key in sorted({*own, *now} - _FREE):
+        if now.get(key) != own.get(key):
+            yield f"{path}.{key} cannot be changed"
     yield from _kept(f"{path}.env", "name", own.get("env"), now.get("env"))
     yield from _kept(f"{path}.volumeMounts", "mountPath", own.get("volumeMounts"), now.get("volumeMounts"))
     yield from _kept(f"{path}.ports", "containerPort", own.get("ports"), now.get("ports"))
-    taken = {each["mountPath"] for each in own["volumeMounts"]}
-    for mount in _items(now.get("volumeMounts")):
-        place = str(mount.get("mountPath")).rstrip("/")
-        if place not in taken and any(f"{place}/".startswith(f"{folder}/") for folder in _OURS):
-            yield f"{path}.volumeMounts[{place}] is the predictor's own place"
+    names = {each["name"] for each in own.get("env", ())}
+    for variable in _items(now.get("env")):
+        name = variable.get("name")
+        if not (isinstance(name, str) and (name in names or _VARIABLES.fullmatch(name))):
+            yield f"{path}.env[{name}] is no variable that it may be given"
     if _object(now.get("securityContext")).get("readOnlyRootFilesystem") is not True:
         yield f"{path}.securityContext.readOnlyRootFilesystem must be true"
+    yield from _called(path, own, now)
+
+
+def _more_mounted(path: str, volumes: list[Json], own: Json, now: Json) -> Iterator[str]:
+    """What one of our containers sees more: it hides nothing of its own, and nothing of its image."""
+    kept, secret = (
+        [each["mountPath"] for each in own["volumeMounts"]],
+        [each["name"] for each in volumes if "secret" in each],
+    )
+    for mount in _items(now.get("volumeMounts")):
+        given = mount.get("mountPath")
+        if given in kept:
+            continue
+        # As the kubelet reads it: a path that does not begin with / begins there.
+        place = posixpath.normpath(f"/{str(given).lstrip('/')}")
+        if any(_inside(place, folder) or _inside(folder, place) for folder in _OURS):
+            yield f"{path}[{place}] is the predictor's own place"
+        elif ".." in str(given).split("/") or not any(_inside(place, folder) for folder in _PLACES):
+            # Where a folder of the image is a link, .. leads elsewhere than it seems.
+            yield f"{path}[{given}] must be in {', '.join(_PLACES)}"
+        if _among(secret, mount.get("name")):
+            yield f"{path}[{given}] must not be the volume {mount['name']}"
+
+
+def _inside(place: str, folder: str) -> bool:
+    return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _called(path: str, own: Json, now: Json) -> Iterator[str]:
+    """What the kubelet runs or calls in one of our containers."""
     for probe in _PROBES:
-        if probe in own and _object(now.get(probe)).get("httpGet") != own[probe]["httpGet"]:
-            yield f"{path}.{probe}.httpGet cannot be changed"
+        for kind in _HANDLERS:
+            if _object(now.get(probe)).get(kind) != _object(own.get(probe)).get(kind):
+                yield f"{path}.{probe}.{kind} cannot be changed"
+    for hook in _HOOKS:
+        for kind in _object(_object(now.get("lifecycle")).get(hook)):
+            if kind != "sleep":
+                yield f"{path}.lifecycle.{hook}.{kind} must not be set"
+
+
+def _added_container(path: str, rendered: Json, added: Json) -> Iterator[str]:
+    """What our containers write, and the Secrets that they are given, are theirs."""
+    volumes = {each["name"] for each in rendered["volumes"]}
+    for mount in _items(added.get("volumeMounts")):
+        read = mount.get("readOnly") is True and _among(_SHARED, mount.get("name"))
+        if _among(volumes, mount.get("name")) and not read:
+            yield (
+                f"{path}.volumeMounts[{mount.get('mountPath')}] must not be the predictor's volume {mount['name']}"
+                " (model and settings may be mounted with readOnly: true)"
+            )
 
 
 def _kept(path: str, key: str, own: Any, now: Any) -> Iterator[str]:
-    """Items that are ours stay; others may come."""
-    found = {each.get(key): each for each in _items(now)}
-    return (f"{path}[{each[key]}] cannot be changed" for each in own or () if found.get(each[key]) != each)
+    """Items that are ours stay, each once; others may come."""
+    for each in own or ():
+        if [found for found in _items(now) if found.get(key) == each[key]] != [each]:
+            yield f"{path}[{each[key]}] cannot be changed"
+
+
+def _among(allowed: Collection[str], value: Any) -> bool:
+    """Whether it is one of these texts; it may be of any type."""
+    return isinstance(value, str) and value in allowed
 
 
 def _object(value: Any) -> Json:
