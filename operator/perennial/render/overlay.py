@@ -29,6 +29,8 @@ MERGE_KEYS = {
     "hostAliases": "ip",
 }
 _DIRECTIVE = "$patch"
+_DEEPEST = 40
+_LARGEST_NUMBER = 2**63
 
 Json = dict[str, Any]
 
@@ -38,12 +40,19 @@ class OverlayError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few lines with them can stand for gigabytes."""
+    """YAML without aliases, of which a few lines can stand for gigabytes, and no deeper than a pod template gets."""
+
+    _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise OverlayError("aliases (*name) are not allowed: write the value out")
-        return super().compose_node(parent, index)
+        if self._depth == _DEEPEST:
+            raise OverlayError(f"it is nested more than {_DEEPEST} levels deep")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -60,6 +69,9 @@ def parse(text: str) -> Json:
         patch = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise OverlayError(f"it is not YAML: {' '.join(str(error).split())}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # What a value makes of PyYAML that its tag promised, or its look, and that it is not: 0b_, !!bool maybe.
+        raise OverlayError(f"it is not YAML: a value is not of its type ({type(error).__name__}: {error})") from error
     if not isinstance(patch, dict):
         raise OverlayError("it is not an object with metadata or spec, as a pod template has them")
     if unknown := sorted(str(key) for key in patch if key not in {"metadata", "spec"}):
@@ -81,7 +93,7 @@ def _check(value: Any, path: str) -> None:
         for key, each in value.items():
             if not isinstance(key, str):
                 raise OverlayError(f"{path or 'top level'}: the key {key!r} is not text")
-            if key.startswith("$") and (key != _DIRECTIVE or each not in {"delete", "replace"}):
+            if key.startswith("$") and (key != _DIRECTIVE or each not in ("delete", "replace")):
                 raise OverlayError(f"{_join(path, key)}: only $patch: delete and $patch: replace are known")
             _check(each, _join(path, key))
     elif isinstance(value, list):
@@ -89,6 +101,8 @@ def _check(value: Any, path: str) -> None:
             _check(each, f"{path}[{number}]")
     elif not isinstance(value, str | int | float | None) or value in {float("inf"), float("-inf")} or value != value:  # noqa: PLR0124 - NaN
         raise OverlayError(f"{path}: {value!r} cannot stand in JSON")
+    elif isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+        raise OverlayError(f"{path}: the number is larger than Kubernetes takes")
 
 
 def merge(template: Json, patch: Json) -> Json:

@@ -99,6 +99,15 @@ def test_a_patch_is_merged_as_the_api_server_would(patch: str, read: Any, expect
         ("spec: {$setElementOrder/containers: []}", "spec.$setElementOrder/containers: only $patch: delete and"),
         ("spec: {volumes: [{name: a, $patch: merge}]}", "spec.volumes[0].$patch: only $patch: delete and"),
         (f"spec: {{a: {'x' * LARGEST}}}", f"{LARGEST} are allowed"),
+        ("[" * LARGEST, "it is nested more than 40 levels deep"),
+        ("- " * 2000, "it is nested more than 40 levels deep"),
+        ("spec: {a: !!int foo}", "it is not YAML: a value is not of its type (ValueError"),
+        ("spec: {a: 0b_}", "it is not YAML: a value is not of its type (ValueError"),
+        (f"spec: {{a: {'9' * 5000}}}", "it is not YAML: a value is not of its type (ValueError"),
+        ("spec: {a: !!bool maybe}", "it is not YAML: a value is not of its type (KeyError"),
+        ("spec: {a: !!timestamp 'x'}", "it is not YAML: a value is not of its type (AttributeError"),
+        (f"spec: {{a: 0x{'f' * 5000}}}", "spec.a: the number is larger than Kubernetes takes"),
+        ("spec: {$patch: [delete]}", "spec.$patch: only $patch: delete and"),
     ],
 )
 def test_what_is_no_patch_is_refused_with_its_place(text: str, words: str) -> None:
@@ -131,7 +140,15 @@ def test_merging_the_same_patch_again_changes_nothing(patch: Json) -> None:
     assert json.loads(canonical(patch)) == patch
 
 
-@given(st.text(max_size=200))
+PIECES = [
+    "spec", "metadata", "$patch", "a", ": ", "- ", "? ", "\n", "\n  ", "{", "}", "[", "]", ", ", "'", '"', "|", ">",
+    "!!int ", "!!bool ", "!!float ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "!!null ", "!x ", "&x ", "*x ",
+    "0b_", "0x", "0o9", "1:60", "-.inf", ".nan", "1e9", "2026-01-01", "null", "=", "<<", "%YAML 1.1", "---", "\\", "\t",
+    "\x85", "\ufeff",
+]  # fmt: skip
+
+
+@given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         parse(text)
