@@ -73,6 +73,7 @@ class Revision(Status):
     )
     overlay: str = Field(default="", max_length=8192, description="The pod overlay of that time, as JSON.")
     since: Time | None = Field(default=None, description="When it was promoted here.")
+    until: Time | None = Field(default=None, description="When another one took over from it.")
 
 
 class Measurement(Status):
@@ -151,6 +152,9 @@ class DeploymentStatus(Status):
     standby: Standing | None = None
     restoring_since: Time | None = Field(
         default=None, description="Since when a good revision is awaited that is to take over from a bad one."
+    )
+    size_before: int | None = Field(
+        default=None, description="Pods that an autoscaler had found before they ended for others to start (Recreate)."
     )
     history: list[Revision] = Field(default=[], max_length=10, description="Fully promoted revisions, newest first.")
     held: Held | None = None

@@ -240,5 +240,5 @@ class Rollback(Model):
         default=None,
         ge=1,
         le=3650,
-        description="Versions promoted longer ago are not gone back to; unset: any that was promoted here.",
+        description="Versions that served last longer ago are not gone back to; unset: any that was promoted here.",
     )

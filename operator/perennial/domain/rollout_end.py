@@ -55,4 +55,4 @@ def cancel(draft: Draft) -> None:
 
 def _leave(draft: Draft) -> None:
     draft.rollout, draft.traffic, draft.showing = None, TrafficStatus(), None
-    draft.progress, draft.paused, draft.stopped = None, False, False
+    draft.progress, draft.paused, draft.stopped, draft.ending = None, False, False, False

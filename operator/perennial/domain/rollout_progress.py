@@ -47,20 +47,21 @@ def _lead_out(draft: Draft, bad: Revision, good: Revision, target: Revision | No
     It has no stages: there is nothing good to compare it with. Where there is no room for both (Recreate), it takes
     the place of the good one once that was late.
     """
-    said, stopped = draft.progress, draft.stopped
-    early = stopped and said is not None and said.reason != ROLLBACK_STALLED
+    said, stopped, ending = draft.progress, draft.stopped, draft.ending
+    recreate = draft.spec.rollout.strategy == "Recreate"
+    early = recreate and said is not None and said.reason != ROLLBACK_STALLED
     if target is None or early or target.revision in {bad.revision, good.revision}:
         cancel(draft)
     else:
         if draft.rollout is None or draft.rollout.target.revision != target.revision or draft.rollout.step >= 0:
             begin(draft, target)
-        if stopped:
+        if recreate:
             draft.restored_replicas = None
         if await_pods(draft, draft.replicas) and not draft.under_way.paused:
             promote(draft)
             draft.restoring = None
             return
-    draft.progress, draft.stopped = said, stopped
+    draft.progress, draft.stopped, draft.ending = said, stopped, ending
     if said and draft.rollout:
         newer = draft.rollout.target.version
         draft.progress = Finding(said.reason, f"{said.message}; {newer} takes over if it is first")

@@ -13,13 +13,23 @@ from perennial.domain.rollout_wait import await_pods
 def recreate(draft: Draft, stable: Revision) -> None:
     """One move nearer to ``stable`` being replaced."""
     target = draft.under_way.target
-    draft.standby, draft.stopped = None, True
+    draft.standby = None
+    end_first(draft, stable)
     if draft.snapshot.ready(target) >= draft.replicas:
         promote(draft)
     elif gone(draft, stable):
         await_pods(draft, draft.replicas)
     else:
         draft.progress = Finding("Recreating", f"{stable.version} ends before {target.version} starts")
+
+
+def end_first(draft: Draft, revision: Revision) -> None:
+    """``revision`` ends; the number of pods that an autoscaler found for it stands in the status before."""
+    child = draft.snapshot.child(revision)
+    told = draft.snapshot.deployment.status.size_before is not None
+    if draft.spec.predictor.autoscaling:
+        draft.size_before, draft.ending = draft.replicas, True
+    draft.stopped = told or not draft.ending or child is None or child.replicas == 0
 
 
 def gone(draft: Draft, revision: Revision) -> bool:

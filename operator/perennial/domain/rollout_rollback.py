@@ -10,7 +10,7 @@ from datetime import timedelta
 from perennial.api.common import seconds
 from perennial.api.deployment import Revision
 from perennial.domain.rollout_quarantine import ROLLED_BACK, Quarantined
-from perennial.domain.rollout_recreate import gone
+from perennial.domain.rollout_recreate import end_first, gone
 from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, ROLLBACK_STALLED, Asked, Draft, Finding
 from perennial.domain.rollout_target import configuration_of, held_configuration, known_bad
 
@@ -45,8 +45,8 @@ def _before(draft: Draft) -> list[Revision]:
 
 
 def _recent(draft: Draft, revision: Revision) -> bool:
-    days = draft.spec.rollback.max_age_days
-    return days is None or revision.since is None or draft.now - revision.since <= timedelta(days=days)
+    days, served = draft.spec.rollback.max_age_days, revision.until or revision.since
+    return days is None or served is None or draft.now - served <= timedelta(days=days)
 
 
 def _nothing_left(draft: Draft) -> str:
@@ -162,13 +162,15 @@ def _await(draft: Draft, bad: Revision, good: Revision, *, late: bool) -> None:
     """Where there is no room for both (Recreate) the bad one ends first."""
     if draft.rollout and draft.rollout.target.revision in {bad.revision, good.revision}:
         draft.rollout = None
-    draft.stopped = draft.spec.rollout.strategy == "Recreate"
-    if not draft.stopped or gone(draft, bad):
+    recreate = draft.spec.rollout.strategy == "Recreate"
+    if recreate:
+        end_first(draft, bad)
+    if not recreate or gone(draft, bad):
         draft.restored_replicas = draft.replicas
     draft.restoring = good
     what = f"{bad.version} is quarantined" if good.version != bad.version else f"{bad.version}'s configuration is held"
     text = f"{what} and serves until {good.version} is ready"
-    if draft.stopped:
+    if recreate:
         text = f"{what} and ends before {good.version} starts"
     trouble = draft.snapshot.trouble(good)
     text = f"{text}: {trouble.message}" if trouble else text

@@ -248,6 +248,10 @@ class Draft:
     """Pods of that; None: none yet."""
     stopped: bool = False
     """Whether the stable pods go before the new ones come (Recreate)."""
+    size_before: int | None = None
+    """Pods of an autoscaler's number that ended, or are to end, for others to start; None: no such."""
+    ending: bool = False
+    """Whether the number is needed still: what ended is not replaced yet."""
     fresh: bool = False
     """Whether the rollout began in this very decision: what the one before left behind is not undone yet."""
     showing: Stage | None = None
@@ -283,6 +287,7 @@ class Draft:
             handled_actions=list(status.handled_actions),
             quarantined=quarantines(snapshot.versions, snapshot.deployment.metadata.name),
             restoring_since=status.restoring_since,
+            size_before=status.size_before,
         )
 
     @property
@@ -301,7 +306,8 @@ class Draft:
         predictor = self.spec.predictor
         if predictor.autoscaling is None:
             return predictor.replicas
-        return min(max(predictor.autoscaling.min, self.snapshot.ready(self.stable)), predictor.autoscaling.max)
+        found = max(self.snapshot.ready(self.stable), self.size_before or 0)
+        return min(max(predictor.autoscaling.min, found), predictor.autoscaling.max)
 
     @property
     def stages(self) -> list[Stage]:
@@ -350,8 +356,19 @@ class Draft:
 
     def serve(self, revision: Revision) -> None:
         """``revision`` is the stable one from now on."""
-        self.stable = revision.model_copy(update={"since": self.now})
-        others = [each for each in self.history if each.revision != revision.revision]
-        self.history = [self.stable, *others][:HISTORY_LIMIT]
+        left = self.stable.revision if self.stable else ""
+        self.stable = revision.model_copy(update={"since": self.now, "until": None})
+        others = [
+            each.model_copy(update={"until": self.now}) if each.revision == left else each
+            for each in self.history
+            if each.revision != revision.revision
+        ]
+        self.history = self._kept([self.stable, *others])
         self.rollout = None
         self.traffic = TrafficStatus()
+
+    def _kept(self, history: list[Revision]) -> list[Revision]:
+        """The newest, and in any case one of another version: many configurations of one are no way back from it."""
+        kept, version = history[:HISTORY_LIMIT], history[0].version
+        other = next((each for each in history if each.version not in {version, *self.quarantined}), None)
+        return kept if other is None or other in kept else [*kept[:-1], other]

@@ -28,6 +28,7 @@ def status_of(draft: Draft) -> DeploymentStatus:
         stable=draft.stable,
         rollout=draft.rollout,
         standby=draft.standby,
+        size_before=draft.size_before if draft.ending else None,
         restoring_since=draft.restoring_since if draft.restoring else None,
         history=draft.history,
         held=draft.held,

@@ -331,3 +331,25 @@ def test_what_is_remembered_of_a_version_goes_with_it() -> None:
     del world.versions["heart-v1"]
     world.settle()
     assert world.status.held_configurations == []
+
+
+def test_many_configurations_of_a_version_leave_the_way_back_to_the_one_before() -> None:
+    world = promoted()
+    world.change(rollout={})
+    for memory in range(300, 312):
+        _configured(world, f"{memory}Mi")
+    assert len(world.status.history) == 10
+    world.ask_rollback("heart-v2")
+    play(world, 30)
+    assert world.serves == "heart-v1"
+
+
+def test_the_age_of_a_version_counts_from_when_it_served_last() -> None:
+    world = serving(rollback={"maxAgeDays": 30})
+    world.pass_time(40 * 86400)
+    holding(world)
+    play(world, 130)
+    assert world.serves == "heart-v2"
+    world.request("rollback", "heart-v2")
+    world.settle()
+    assert world.selected() == {"heart-v1"}, "it was serving minutes ago"

@@ -62,6 +62,36 @@ def test_the_autoscaler_follows_the_stable_version_through_the_promotion() -> No
     assert world.cluster.scaled() == {"heart-v2"}
 
 
+def test_recreate_keeps_the_number_that_the_autoscaler_found() -> None:
+    world = serving(predictor=AUTOSCALED, rollout=ROLLOUTS["Recreate"])
+    world.cluster.scale(8)
+    world.start_pods()
+    world.settle()
+    world.add(2)
+    world.reconcile()
+    assert world.running() == {"heart-v1": 8}, "no pod ends before their number is in the status"
+    world.settle()
+    assert world.running() == {"heart-v2": 8}
+    world.request("abort", "heart-v2")
+    world.settle()
+    assert world.running() == {"heart-v1": 8}
+    world.start_pods()
+    world.request("retry", "heart-v2")
+    world.settle()
+    world.start_pods()
+    world.settle()
+    assert world.running() == {"heart-v2": 8}
+    assert world.serves == "heart-v2"
+
+    world.request("rollback", "heart-v2")
+    world.settle()
+    assert world.running() == {"heart-v1": 8}
+    world.start_pods()
+    world.settle()
+    assert world.selected() == {"heart-v1"}
+    assert world.status.size_before is None
+
+
 def test_a_changed_overlay_is_a_rollout_and_a_rollback_brings_the_old_one_back() -> None:
     world = serving()
     before = world.status.stable
