@@ -14,13 +14,15 @@ from perennial.api.common import Status
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of a child under our field manager, conflicts forced.
+    """Server-side apply of a child under our field manager, conflicts forced; not of an object of somebody else.
 
     ``scaled``: somebody else sees to ``spec.replicas``, so that the manifest's number is for the creation alone.
+    ``apart``: see :class:`Plan`.
     """
 
     manifest: dict[str, Any]
     scaled: bool = False
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class CreateKey:
 
     manifest: dict[str, Any]
     entry: str
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Delete:
     namespace: str
     name: str
     owner: str = ""
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,9 @@ class Plan:
     """``steps`` in order, then ``events``, then ``status`` (None: leave it), then again after ``requeue`` seconds.
 
     A plan whose status changed is followed by another decision at once; ``requeue`` is for time alone.
+
+    Where the API server refuses a step, nothing that follows is done, for it may rest on that step. A step with a name
+    in ``apart`` is one that nothing else rests on: its refusal leaves out the steps of that name alone.
     """
 
     status: Status | None = None

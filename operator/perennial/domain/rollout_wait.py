@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 from perennial.api.common import seconds
+from perennial.domain.conditions import find
+from perennial.domain.refusal import REASONS
 from perennial.domain.rollout_end import fail
 from perennial.domain.rollout_stages import Stage
 from perennial.domain.rollout_state import Draft, Finding
@@ -13,7 +15,8 @@ ROUTE_PENDING = Finding("RouteNotAccepted", "the Gateway has not taken the HTTPR
 def await_pods(draft: Draft, wanted: int) -> bool:
     """Asks for ``wanted`` pods of the new version; whether they are ready. Not ready by the deadline is a failure.
 
-    Where more are wanted than before (an autoscaler is at work), their time begins anew. A person's pause stops it.
+    Where more are wanted than before (an autoscaler is at work), their time begins anew; not where the API server
+    refuses them, for then they are wanted still. A person's pause stops it.
     """
     rollout = draft.under_way
     draft.canary_replicas = wanted
@@ -21,14 +24,14 @@ def await_pods(draft: Draft, wanted: int) -> bool:
     if ready >= wanted:
         draft.update(waiting_since=None)
         return True
-    same = child is not None and child.replicas >= wanted
+    same = child is None or child.replicas >= wanted or _refused(draft, wanted) is not None
     since = rollout.waiting_since if rollout.waiting_since and same else draft.now
     draft.update(waiting_since=since)
     deadline = since + timedelta(seconds=seconds(draft.spec.rollout.progress_deadline))
     late = draft.now >= deadline and not rollout.paused
     draft.progress = _unready(draft, late=late, ready=ready, wanted=wanted)
     if late and draft.stable:
-        _give_up(draft, draft.progress)
+        _give_up(draft, draft.progress, wanted)
     elif not late and not rollout.paused:
         draft.wakes.append(deadline)
     return False
@@ -37,15 +40,26 @@ def await_pods(draft: Draft, wanted: int) -> bool:
 def _unready(draft: Draft, *, late: bool, ready: int, wanted: int) -> Finding:
     target = draft.under_way.target
     trouble = draft.snapshot.trouble(target)
+    refused = _refused(draft, wanted)
+    if refused and not trouble:
+        return refused
     if trouble:
         return Finding(trouble.reason, f"{target.version} is not ready: {trouble.message}")
     reason = "ProgressDeadlineExceeded" if late else "WaitingForPods"
     return Finding(reason, f"{target.version} is not ready: {ready} of {wanted} pods")
 
 
-def _give_up(draft: Draft, finding: Finding) -> None:
+def _refused(draft: Draft, wanted: int) -> Finding | None:
+    """What the API server said when it refused these pods, where that stands in the status before."""
+    child = draft.snapshot.child(draft.under_way.target)
+    before = find(draft.snapshot.deployment.status.conditions, "Progressing")
+    missing = child is None or child.replicas < wanted
+    return Finding(before.reason, before.message) if missing and before and before.reason in REASONS else None
+
+
+def _give_up(draft: Draft, finding: Finding, wanted: int) -> None:
     within = f"not ready within {draft.spec.rollout.progress_deadline}"
-    trouble = draft.snapshot.trouble(draft.under_way.target)
+    trouble = draft.snapshot.trouble(draft.under_way.target) or _refused(draft, wanted)
     fail(draft, finding.reason, f"{within}: {trouble.message}" if trouble else within)
 
 

@@ -20,6 +20,9 @@ from perennial.domain.plan import Annotate, Apply, Create, CreateKey, Delete, Ev
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """On a child: a hash of what we last applied. With it a field that we no longer set is noticed without a write."""
 
+NAME_TAKEN = "NameTaken"
+"""The reason of an ApiError where the object that is to be applied belongs to somebody else."""
+
 KEY_BYTES = 32
 REMEMBER_SECONDS = 3600.0
 """The API server keeps Events as long. Secrets may not be read, so that one exists is remembered as long too."""
@@ -44,7 +47,7 @@ class Applier:
         """Carries out one step for the object ``raw``; returns it as it stands afterwards."""
         match step:
             case Apply():
-                await self._apply(step)
+                await self._apply(step, raw["metadata"]["uid"])
             case Create(manifest):
                 await self._api.create(manifest)
             case CreateKey(manifest, entry):
@@ -72,11 +75,13 @@ class Applier:
             return
         self._remember(memory)
 
-    async def _apply(self, step: Apply) -> None:
+    async def _apply(self, step: Apply, owner: str) -> None:
         marked = _marked(step)
         metadata = marked["metadata"]
         live = await self._api.get(marked["apiVersion"], marked["kind"], metadata["namespace"], metadata["name"])
         self._done.pop(_absence(metadata["namespace"], marked["kind"], metadata["name"]), None)
+        if live is not None and not owned(live, owner):
+            raise ApiError(422, NAME_TAKEN, _taken(live))
         if live is not None and step.scaled:
             marked = _as_scaled(marked, live)
         if live is None or not holds(marked, live):
@@ -117,6 +122,17 @@ class Applier:
         if len(self._done) > 10_000:
             self._done = {key: until for key, until in self._done.items() if until > now}
         self._done[memory] = now + REMEMBER_SECONDS
+
+
+def thing_of(raw: Json, step: Step) -> str:
+    """Kind and name of what ``step`` writes, for the object ``raw``."""
+    match step:
+        case Apply(manifest) | Create(manifest) | CreateKey(manifest):
+            return f"{manifest['kind']} {manifest['metadata']['name']}"
+        case Delete(_, kind, _, name) | Annotate(_, kind, _, name):
+            return f"{kind} {name}"
+        case SetFinalizers():
+            return f"{raw['kind']} {raw['metadata']['name']}"
 
 
 def event_manifest(raw: Json, event: Event, now: datetime, reporter: str) -> Json:
@@ -178,6 +194,12 @@ def _number(quantity: Any) -> Decimal:
 def owned(raw: Json, uid: str) -> bool:
     """Whether ``raw`` belongs to the object ``uid``."""
     return any(each.get("uid") == uid for each in raw["metadata"].get("ownerReferences") or ())
+
+
+def _taken(live: Json) -> str:
+    owner = next(iter(live["metadata"].get("ownerReferences") or ()), None)
+    whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "is not one that was made for this object"
+    return f"it is there already, and {whose}: delete it, or give one of the two another name"
 
 
 def _absence(namespace: str, kind: str, name: str) -> tuple[str, ...]:

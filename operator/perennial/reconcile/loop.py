@@ -11,24 +11,31 @@ from typing import Any
 from perennial import telemetry
 from perennial.adapters.kubernetes import ApiError, Conflict
 from perennial.api.common import API_VERSION
-from perennial.domain.plan import Plan
-from perennial.reconcile.apply import Applier
+from perennial.domain.plan import Event, Plan
+from perennial.domain.refusal import Refusal, apply_refusals
+from perennial.reconcile.apply import Applier, thing_of
 from perennial.reconcile.controller import Context, Controller
 from perennial.reconcile.queue import Key, Queue
 
 LONGEST_RECONCILE = 180.0
 AFTER_CONFLICT = 0.05
 AFTER_ERROR = 1.0
+REFUSALS = frozenset({400, 403, 422})
+"""HTTP statuses by which the API server says that the object will not do as it is."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Result:
-    """``requeue`` seconds to the next look (None: when something happens); ``changed``: a status was written."""
+    """``requeue`` seconds to the next look (None: when something happens); ``changed``: a status was written.
+
+    ``refused`` is why a step was refused, empty where none was: it is tried again, later each time.
+    """
 
     requeue: float | None = None
     changed: bool = False
+    refused: str = ""
 
 
 def utc_now() -> datetime:
@@ -61,16 +68,35 @@ class Reconciler:
             return Result()
         controller, now = self._controllers[kind], self._now()
         plan = controller.decide(await controller.gather(self._context, raw, now), now)
-        for step in plan.steps:
-            raw = await self._applier.step(raw, step)
+        raw, refusals = await self._carry_out(raw, plan)
+        if refusals:
+            plan = _as_refused(raw, plan, refusals, now)
         for event in plan.events:
             await self._applier.event(raw, event, now)
         changed = await self._write_status(raw, plan)
+        refused = refusals[0].message if refusals else ""
         if changed:
             for subject, outcome in plan.outcomes.items():
                 self._metrics.outcome(subject, outcome)
-            return Result(0.0, changed=True)
-        return Result(plan.requeue)
+            return Result(0.0, changed=True, refused=refused)
+        return Result(plan.requeue, refused=refused)
+
+    async def _carry_out(self, raw: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], list[Refusal]]:
+        """The object after the steps, and those that the API server refused; see :class:`Plan` for what is left out."""
+        refusals: list[Refusal] = []
+        for step in plan.steps:
+            apart: str = getattr(step, "apart", "")
+            if apart and any(each.apart == apart for each in refusals):
+                continue
+            try:
+                raw = await self._applier.step(raw, step)
+            except ApiError as error:
+                if error.status not in REFUSALS:
+                    raise
+                refusals.append(Refusal.of(thing_of(raw, step), apart, error.reason, error.message))
+                if not apart:
+                    break
+        return raw, refusals
 
     async def _write_status(self, raw: dict[str, Any], plan: Plan) -> bool:
         if plan.status is None or (wanted := plan.status.wire()) == raw.get("status", {}):
@@ -84,6 +110,23 @@ class Reconciler:
         if written.get("status") != wanted:
             log.warning("the API server keeps another status than was written: is its CustomResourceDefinition old?")
         return bool(written["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"])
+
+
+def _as_refused(raw: dict[str, Any], plan: Plan, refusals: list[Refusal], now: datetime) -> Plan:
+    """What may be said and written; nothing but a refusal is said of what has not come about."""
+    whole = all(each.apart for each in refusals)
+    events = plan.events if whole else ()
+    status = plan.status
+    said: tuple[Event, ...] = (Event("Warning", refusals[0].reason, refusals[0].message),)
+    if status is not None:
+        before = type(status).model_validate(raw.get("status") or {})
+        status, said = apply_refusals(before, status, refusals, raw["metadata"].get("generation", 0), now)
+    return Plan(
+        status=status,
+        events=(*events, *said),
+        requeue=plan.requeue if whole else None,
+        outcomes=plan.outcomes if whole else {},
+    )
 
 
 class Loop:
@@ -130,7 +173,12 @@ class Loop:
             delay = self._queue.retry(key, AFTER_ERROR)
             log.exception("reconcile failed, again in %.0f s: %s", delay, error)  # noqa: TRY401 - the one-line cause
         else:
-            self._queue.succeeded(key)
+            if result.refused:
+                self._metrics.error(key[0], "Refused")
+                delay = self._queue.retry(key, AFTER_ERROR)
+                log.warning("%s; again in %.0f s", result.refused, delay)
+            else:
+                self._queue.succeeded(key)
             if result.requeue is not None:
                 self._queue.add(key, result.requeue)
         self._metrics.reconciled(key[0], time.perf_counter() - started)

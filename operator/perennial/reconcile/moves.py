@@ -31,7 +31,12 @@ Json = dict[str, Any]
 
 
 def steps(snapshot: Snapshot, status: DeploymentStatus, move: Move) -> list[Step]:
-    """What makes ``move`` true; ``status`` is that of the decision."""
+    """What makes ``move`` true; ``status`` is that of the decision.
+
+    Marks and traffic come first, and what follows rests on them: no pods are started or ended while requests may still
+    go where they should not. Pods, autoscaler and budget stand apart: that they are not there yet, or not as they are
+    wanted, is what the next decision sees.
+    """
     match move:
         case Mark(version, quarantined):
             value = quarantined.annotation() if quarantined else None
@@ -45,7 +50,7 @@ def steps(snapshot: Snapshot, status: DeploymentStatus, move: Move) -> list[Step
         case Protect(revision):
             return [_protect(snapshot.deployment, revision)]
         case Remove(child):
-            return [_delete(snapshot.deployment, ("apps/v1", "Deployment"), child)]
+            return [_delete(snapshot.deployment, ("apps/v1", "Deployment"), child, apart=child)]
         case _:
             return _traffic(snapshot, status, move)
 
@@ -73,8 +78,8 @@ def _traffic(snapshot: Snapshot, status: DeploymentStatus, move: Move) -> list[S
     raise AssertionError(move)
 
 
-def _delete(owner: ModelDeployment, kind: tuple[str, str], name: str) -> Delete:
-    return Delete(*kind, owner.metadata.namespace, name, owner=owner.metadata.uid)
+def _delete(owner: ModelDeployment, kind: tuple[str, str], name: str, apart: str = "") -> Delete:
+    return Delete(*kind, owner.metadata.namespace, name, owner=owner.metadata.uid, apart=apart)
 
 
 def _known(status: DeploymentStatus, revision: str) -> Revision | None:
@@ -91,14 +96,14 @@ def _known(status: DeploymentStatus, revision: str) -> Revision | None:
 def _autoscale(owner: ModelDeployment, revision: Revision | None) -> Step:
     wanted = owner.spec.predictor.autoscaling
     if revision is None or wanted is None:
-        return _delete(owner, scaling.AUTOSCALER, owner.metadata.name)
-    return Apply(scaling.autoscaler(owner, revision, wanted))
+        return _delete(owner, scaling.AUTOSCALER, owner.metadata.name, scaling.AUTOSCALER[1])
+    return Apply(scaling.autoscaler(owner, revision, wanted), apart=scaling.AUTOSCALER[1])
 
 
 def _protect(owner: ModelDeployment, revision: Revision | None) -> Step:
     if revision is None:
-        return _delete(owner, scaling.BUDGET, owner.metadata.name)
-    return Apply(scaling.budget(owner, revision))
+        return _delete(owner, scaling.BUDGET, owner.metadata.name, scaling.BUDGET[1])
+    return Apply(scaling.budget(owner, revision), apart=scaling.BUDGET[1])
 
 
 def _run(snapshot: Snapshot, run: Run) -> list[Step]:
@@ -108,11 +113,13 @@ def _run(snapshot: Snapshot, run: Run) -> list[Step]:
         return []
     child, scaled = snapshot.child(run.revision), run.replicas is None
     wanted = predictor.deployment(owner, run.revision, version.spec.record.artifacts, _replicas(owner, run, child))
+    apart = wanted["metadata"]["name"]
     if child is None:
-        return [CreateKey(predictor.key_secret(owner), predictor.KEY_ENTRY), Apply(wanted, scaled)]
+        key = CreateKey(predictor.key_secret(owner), predictor.KEY_ENTRY, apart)
+        return [key, Apply(wanted, scaled, apart)]
     if child.rendered and child.rendered != wanted["metadata"]["annotations"][predictor.ANNOTATION_RENDERED]:
-        return [Apply(_as_it_stands(wanted, child), scaled)]
-    return [Apply(wanted, scaled)]
+        wanted = _as_it_stands(wanted, child)
+    return [Apply(wanted, scaled, apart)]
 
 
 def _replicas(owner: ModelDeployment, run: Run, child: Child | None) -> int:
