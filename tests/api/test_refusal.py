@@ -329,3 +329,19 @@ async def test_a_run_whose_job_is_refused_says_so_and_starts_once_it_is_taken(wo
     world.server.kubectl("-n", world.namespace, "delete", "quota", "few")
     await world.settle()
     assert (await said(world, "Ready", "ModelTraining"))[:2] == ("True", "Registered")
+
+
+# --- Events ---------------------------------------------------------------------------------------------------------
+
+
+async def test_what_happens_twice_within_an_hour_is_said_twice(world: World) -> None:
+    await canary(world)
+    for number in (1, 2):
+        await world.annotate("ModelDeployment", "heart", {"perennial.dev/request": f"abort/heart-v2/a{number}"})
+        await world.settle()
+        await world.annotate("ModelDeployment", "heart", {"perennial.dev/request": f"retry/heart-v2/b{number}"})
+        await world.settle()
+    events = await world.events()
+    began = [message for reason, message in events if reason == "RolloutStarted" and "heart-v2" in message]
+    failed = [message for reason, message in events if reason == "RolloutFailed"]
+    assert (len(began), len(failed)) == (3, 2)

@@ -76,7 +76,7 @@ class SetFinalizers:
 
 @dataclass(frozen=True)
 class Event:
-    """A Kubernetes Event about the reconciled object; the same one twice is counted once."""
+    """A Kubernetes Event about the reconciled object; the same one is written once for each state of that."""
 
     type: Literal["Normal", "Warning"]
     reason: str

@@ -136,9 +136,14 @@ def thing_of(raw: Json, step: Step) -> str:
 
 
 def event_manifest(raw: Json, event: Event, now: datetime, reporter: str) -> Json:
-    """An events.k8s.io/v1 Event whose name is made of the object and what is said, so that the same one is one."""
+    """An events.k8s.io/v1 Event whose name is made of the object as it was read and what is said.
+
+    Said again before anything of the object changed (the process ended before the status was written), it is the same
+    Event; said of the next rollout it is another one.
+    """
     metadata = raw["metadata"]
-    said = "\x1f".join((metadata["uid"], event.type, event.reason, event.message))
+    about = (metadata["uid"], metadata.get("resourceVersion", ""))
+    said = "\x1f".join((*about, event.type, event.reason, event.message))
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",

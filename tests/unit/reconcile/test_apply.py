@@ -9,7 +9,7 @@ from perennial.domain.plan import Event
 from perennial.reconcile.apply import event_manifest, holds
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-OWNER = {
+OWNER: dict[str, Any] = {
     "apiVersion": "perennial.dev/v1alpha1", "kind": "ModelDeployment",
     "metadata": {"name": "heart", "namespace": "clinic", "uid": "1234"},
 }  # fmt: skip
@@ -58,6 +58,18 @@ def test_the_same_event_has_the_same_name_and_another_one_has_not() -> None:
     other = event_manifest(OWNER, Event("Normal", "Promoted", "heart-v3 serves"), NOW, "pod-1")
     assert first["metadata"] == again["metadata"]
     assert first["metadata"] != other["metadata"]
+
+
+def test_what_is_said_again_of_another_state_of_the_object_is_another_event() -> None:
+    """The second rollout of an hour says what the first one said."""
+    event = Event("Normal", "Promoted", "heart-v2 serves")
+    names = [
+        event_manifest({**OWNER, "metadata": {**OWNER["metadata"], "resourceVersion": each}}, event, NOW, "pod-1")
+        for each in ("7", "7", "8")
+    ]
+    first, again, later = (each["metadata"]["name"] for each in names)
+    assert first == again, "the process ended before the status was written"
+    assert first != later
 
 
 def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
