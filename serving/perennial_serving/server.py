@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -15,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from perennial_serving.bearer import Bearer
+from perennial_serving.connection import Idle, protocol
 from perennial_serving.counters import Counters
 from perennial_serving.inference import Inference
 from perennial_serving.mirror import Mirror
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 10
 _GRACE_SECONDS = 11
 """A little more than a body may take to come, so that whoever is slow is told so."""
-_HEAD_SECONDS = 10
-_HEAD_BYTES = 64 * 1024
-_JITTER = 0.2
 _SCRAPE_HEADER = "x-prometheus-scrape-timeout-seconds"
 """Sent by Prometheus and what speaks its protocol, by no person with curl."""
 _logger = logging.getLogger(__name__)
@@ -57,28 +52,6 @@ class Service:
         return [item.look for item in (self.tls, self.bearer, self.mirror) if item is not None]
 
 
-def _protocol(max_age: float) -> type[HttpToolsProtocol]:
-    """uvicorn's HTTP protocol, noting when a request began and when its connection (s) is to be renewed."""
-
-    class RenewedConnection(HttpToolsProtocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if max_age > 0:
-                # Jitter, or the connections of a burst would all be renewed at one moment.
-                age = max_age * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
-                self.app_state = {**self.app_state, "closes_at": perf_counter() + age}
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.scope["state"]["began"] = perf_counter()
-
-        def on_message_complete(self) -> None:
-            self.scope["state"]["whole"] = True
-            super().on_message_complete()
-
-    return RenewedConnection
-
-
 class _QuietServer(Server):
     """uvicorn's server without its signal handlers: two servers share this process, and one place ends both."""
 
@@ -87,14 +60,12 @@ class _QuietServer(Server):
         yield
 
 
-def _server(
-    app: Any, settings: Settings, port: int, protocol: type[HttpToolsProtocol], tls: Tls | None = None
-) -> Server:
+def _server(app: Any, settings: Settings, port: int, max_age: float = 0, tls: Tls | None = None) -> Server:
     config = Config(
         app,
         host=settings.host,
         port=port,
-        http=protocol,
+        http=protocol(max_age, settings.max_body_bytes),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -135,9 +106,9 @@ async def serve(settings: Settings, service: Service) -> None:
     """
     state, mirror, traces = service.state, service.mirror, _traces(settings)
     app = traces.around(service.app) if traces else service.app
-    serving = _server(app, settings, settings.port, _protocol(settings.connection_max_age), service.tls)
+    serving = _server(app, settings, settings.port, settings.connection_max_age, service.tls)
     metrics_only = metrics_app(service.counters, mirror, state)
-    metrics = _server(metrics_only, settings, settings.metrics_port, HttpToolsProtocol)
+    metrics = _server(metrics_only, settings, settings.metrics_port)
     state.waiting = serving.server_state.tasks.__len__
     calls = await _grpc(settings, service)
     leaving, hurried = asyncio.Event(), asyncio.Event()
@@ -147,7 +118,7 @@ async def serve(settings: Settings, service: Service) -> None:
 
     _on_signals(leave)
 
-    looking = asyncio.create_task(watch(*service.looks()))
+    looking = asyncio.create_task(watch(*service.looks(), *_idle(serving, metrics)))
     running = asyncio.create_task(serving.serve())
     showing = asyncio.create_task(metrics.serve())
     ended = await _first(running, showing, asyncio.create_task(leaving.wait()))
@@ -163,6 +134,10 @@ async def serve(settings: Settings, service: Service) -> None:
     await asyncio.gather(mirror.leave(), *([traces.leave()] if traces else []))
     metrics.should_exit = True
     await showing
+
+
+def _idle(*ports: Server) -> list[Callable[[], None]]:
+    return [Idle(port.server_state.connections).look for port in ports]
 
 
 def _traces(settings: Settings) -> "Traces | None":
