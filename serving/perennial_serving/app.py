@@ -26,6 +26,7 @@ _RETRY = (b"retry-after", b"1")
 _CHALLENGE = (b"www-authenticate", CHALLENGE.encode())
 _OPEN = {"/v2/health/live", "/v2/health/ready"}
 FAILED = "the predictor could not answer; its log says why"
+_PAGE = "/docs"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,7 +62,11 @@ class Predictor:
         if self._bearer is not None and (refusal := _refusal(self._bearer, scope)):
             if dialect:
                 self._counters.request(401, 0.0)
-            await _unauthorized(refusal, send, close=close)
+            if scope["path"] == _PAGE and scope["method"] == "GET" and not _shows_token(scope):
+                # A browser has no token to show: the page asks for one, and tells nothing before.
+                await _door(scope, receive, _closing(send) if close else send)
+            else:
+                await _unauthorized(refusal, send, close=close)
         elif dialect and scope["method"] == "POST":
             await self._infer(dialect, scope, receive, send, began, close=close)
         else:
@@ -113,6 +118,16 @@ class Predictor:
 def _refusal(bearer: Bearer, scope: Scope) -> str:
     """Why the caller is not let in; "" when they are. Whether we live is nobody's secret."""
     return "" if scope["path"] in _OPEN else bearer.refusal(scope["headers"])
+
+
+def _shows_token(scope: Scope) -> bool:
+    return any(name == b"authorization" for name, _ in scope["headers"])
+
+
+async def _door(scope: Scope, receive: Receive, send: Send) -> None:
+    from perennial_serving.page import door  # noqa: PLC0415 - seldom asked for
+
+    await door()(scope, receive, send)
 
 
 async def _unauthorized(message: str, send: Send, *, close: bool) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from starlette.responses import HTMLResponse
+
 from perennial.contracts.signature import Input
 
 _TEMPLATE = Template((Path(__file__).parent / "page.html").read_text())
@@ -23,19 +25,48 @@ textarea, input { box-sizing: border-box; width: 100%; margin: .4rem 0; }
 summary { cursor: pointer; } code { font-family: ui-monospace, monospace; }
 """
 _SCRIPT = """
-const form = document.forms[0], answer = document.getElementById("answer");
-const choose = () => { form.body.value = form.path.selectedOptions[0].dataset.example; };
-form.path.onchange = choose; choose();
-form.onsubmit = async event => {
-  event.preventDefault();
-  const headers = {"Content-Type": "application/json"};
-  if (form.token) headers.Authorization = "Bearer " + form.token.value;
-  const reply = await fetch(form.path.value, {method: "POST", headers, body: form.body.value});
+const form = document.forms[0], answer = document.getElementById("answer"), link = document.querySelector("a");
+const token = () => form.token ? {Authorization: "Bearer " + form.token.value} : {};
+const show = async reply => {
   const text = await reply.text();
   answer.hidden = false;
   try { answer.textContent = reply.status + "\\n" + JSON.stringify(JSON.parse(text), null, 2); }
   catch { answer.textContent = reply.status + "\\n" + text; }
 };
+const choose = () => { form.body.value = form.path.selectedOptions[0].dataset.example; };
+form.path.onchange = choose; choose();
+form.onsubmit = async event => {
+  event.preventDefault();
+  const headers = {"Content-Type": "application/json", ...token()};
+  show(await fetch(form.path.value, {method: "POST", headers, body: form.body.value}));
+};
+if (form.token) link.onclick = async event => {
+  event.preventDefault();
+  show(await fetch(link.href, {headers: token()}));
+};
+"""
+_DOOR_SCRIPT = """
+const form = document.forms[0], answer = document.getElementById("answer");
+form.onsubmit = async event => {
+  event.preventDefault();
+  const token = form.token.value;
+  const reply = await fetch(location.href, {headers: {Authorization: "Bearer " + token}});
+  const text = await reply.text();
+  if (!reply.ok) { answer.hidden = false; answer.textContent = reply.status + "\\n" + text; return; }
+  document.open(); document.write(text); document.close();
+  document.forms[0].token.value = token;
+};
+"""
+_ASKED = '<input name="token" type="password" placeholder="Bearer token" autocomplete="off">'
+_DOOR = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>A token is needed</title>
+<style>{_STYLE}</style>
+<form>{_ASKED}<button>Show the documentation</button></form>
+<pre id="answer" hidden></pre>
+<script>{_DOOR_SCRIPT}</script>
 """
 
 
@@ -44,26 +75,36 @@ def _hash(source: str) -> str:
 
 
 POLICY = (
-    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)} {_hash(_DOOR_SCRIPT)}; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page's Content-Security-Policy: its own style and script, its own server, nothing else."""
+"""The pages' Content-Security-Policy: their own style and scripts, their own server, nothing else."""
 
 
-def render(document: dict[str, Any], inputs: tuple[Input, ...]) -> str:
+def door() -> HTMLResponse:
+    """The page that asks for the token which the other one is fetched by; it says nothing of what is served."""
+    return _html(_DOOR)
+
+
+def _html(text: str) -> HTMLResponse:
+    return HTMLResponse(text, headers={"content-security-policy": POLICY, "cache-control": "no-store"})
+
+
+def page(document: dict[str, Any], inputs: tuple[Input, ...]) -> HTMLResponse:
     """The page of ``document`` for a model of ``inputs``."""
     guarded = "securitySchemes" in document["components"]
-    return _TEMPLATE.substitute(
+    text = _TEMPLATE.substitute(
         title=escape(document["info"]["title"]),
         version=escape(document["info"]["version"]),
         about=escape(document["info"]["description"]),
         inputs="\n".join(map(_row, inputs)),
         choices="".join(_choices(document)),
-        token='<input name="token" type="password" placeholder="Bearer token" autocomplete="off">' if guarded else "",
+        token=_ASKED if guarded else "",
         routes="\n".join(_routes(document)),
         style=_STYLE,
         script=_SCRIPT,
     )
+    return _html(text)
 
 
 def _row(item: Input) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from perennial_serving import described
@@ -95,15 +95,17 @@ class Routes:
         return _reply(self._document(request))
 
     async def _docs(self, request: Request) -> Response:
-        from perennial_serving.page import POLICY, render  # noqa: PLC0415 - seldom asked for
+        from perennial_serving.page import page  # noqa: PLC0415 - seldom asked for
 
-        page = render(self._document(request), self._inference.model.signature.inputs)
-        return HTMLResponse(page, headers={"content-security-policy": POLICY})
+        return page(self._document(request), self._inference.model.signature.inputs)
 
     def _document(self, request: Request) -> dict[str, Any]:
         from perennial_serving.openapi import document  # noqa: PLC0415 - seldom asked for
 
-        return document(self._inference, str(request.base_url).rstrip("/"))
+        # Behind a gateway that ends TLS we are asked by http.
+        forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+        base = request.base_url.replace(scheme=forwarded) if forwarded in {"http", "https"} else request.base_url
+        return document(self._inference, str(base).rstrip("/"))
 
     async def _alive(self, _: Request) -> Response:
         return _reply({"status": "alive"})

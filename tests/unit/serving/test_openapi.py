@@ -1,6 +1,9 @@
 """The OpenAPI document: what it says is so, and the commands in it work."""
 
+import base64
+import hashlib
 import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -172,4 +175,31 @@ def test_a_protected_predictor_says_so(tmp_path: Path) -> None:
         for command in commands(found):
             bash = ["bash", "-c", f"TOKEN='a token'; {command}"]
             assert b"probability" in subprocess.run(bash, capture_output=True, check=True, timeout=20).stdout
-        assert 'type="password"' in CLIENT.get(f"{server.url}/docs", headers=token).text
+        page = CLIENT.get(f"{server.url}/docs", headers=token).text
+        assert 'type="password"' in page
+        assert all(feature in page for feature in PATIENT)
+
+
+def test_a_browser_is_asked_for_the_token_and_told_nothing_before(tmp_path: Path) -> None:
+    (tmp_path / "clinic").write_text("a token")
+    with serving(tmp_path, PERENNIAL_BEARER_DIR=str(tmp_path)) as server:
+        door = CLIENT.get(f"{server.url}/docs")
+        assert (door.status_code, door.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert 'type="password"' in door.text
+        assert not [told for told in (MODEL, VERSION, "trestbps", "predict") if told in door.text.lower()]
+        for source in re.findall(r"<(?:style|script)>(.*?)</", door.text, re.DOTALL):
+            hashed = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+            assert f"'sha256-{hashed}'" in door.headers["content-security-policy"]
+        wrong = CLIENT.get(f"{server.url}/docs", headers={"Authorization": "Bearer another"})
+        assert wrong.status_code == 401
+        assert CLIENT.post(f"{server.url}/docs").status_code == 401
+        assert CLIENT.get(f"{server.url}/openapi.json").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "scheme"), [("https", "https"), ("https, http", "https"), ("", "http"), ("javascript", "http")]
+)
+def test_its_commands_have_the_scheme_that_the_caller_used(server: Server, forwarded: str, scheme: str) -> None:
+    headers = {"Host": "models.example.com", **({"X-Forwarded-Proto": forwarded} if forwarded else {})}
+    found = CLIENT.get(f"{server.url}/openapi.json", headers=headers).json()
+    assert all(f"{scheme}://models.example.com/v" in command for command in commands(found))
