@@ -24,7 +24,9 @@ pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 textarea, input { box-sizing: border-box; width: 100%; margin: .4rem 0; }
 summary { cursor: pointer; } code { font-family: ui-monospace, monospace; }
 """
+# Each in a block: the second page is written into the document of the first.
 _SCRIPT = """
+{
 const form = document.forms[0], answer = document.getElementById("answer"), link = document.querySelector("a");
 const token = () => form.token ? {Authorization: "Bearer " + form.token.value} : {};
 const show = async reply => {
@@ -44,8 +46,10 @@ if (form.token) link.onclick = async event => {
   event.preventDefault();
   show(await fetch(link.href, {headers: token()}));
 };
+}
 """
 _DOOR_SCRIPT = """
+{
 const form = document.forms[0], answer = document.getElementById("answer");
 form.onsubmit = async event => {
   event.preventDefault();
@@ -56,6 +60,7 @@ form.onsubmit = async event => {
   document.open(); document.write(text); document.close();
   document.forms[0].token.value = token;
 };
+}
 """
 _ASKED = '<input name="token" type="password" placeholder="Bearer token" autocomplete="off">'
 _DOOR = f"""<!doctype html>
