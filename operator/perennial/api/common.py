@@ -69,6 +69,10 @@ PositiveDuration = Annotated[
     Duration, Field(json_schema_extra=rules(("duration(self) > duration('0s')", "must be longer than 0s")))
 ]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=_DNS_LABEL)]
+SubdomainName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+]
 ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=_DNS_LABEL)]
 Column = Annotated[str, Field(min_length=1, max_length=128)]
 Quantity = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$")]
@@ -141,6 +145,8 @@ class Object(Model):
     DOC: ClassVar[str]
     COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
     """Printer columns: (title, type, JSON path)."""
+    WIDE: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    """Columns that ``-o wide`` has besides."""
     SCALE: ClassVar[dict[str, str]] = {}
     """The paths of the scale subresource."""
     NAME_PATTERN: ClassVar[str] = _DNS_LABEL

@@ -4,10 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.common import Model, Name, PositiveDuration, Quantity, rules
+from perennial.api.common import Model, Name, PositiveDuration, Quantity, SubdomainName, rules
 
-LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
-LabelValue = Annotated[str, Field(max_length=63)]
+# As Kubernetes checks them: a child that it would refuse is refused where the mistake is.
+_LABEL_KEY = (
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+)
+LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 
 
 class PredictorResources(Model):
@@ -47,6 +52,19 @@ class TopologySpread(Model):
 class Toleration(Model):
     """A node taint that the pods bear."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+                "operator Exists goes without a value",
+            ),
+            ("has(self.key) || (has(self.operator) && self.operator == 'Exists')", "without key, operator is Exists"),
+            (
+                "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "tolerationSeconds goes with effect NoExecute",
+            ),
+        )
+    )
     key: LabelKey | None = Field(default=None, description="The taint; unset with operator Exists: every taint.")
     operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Equal compares the value, too.")
     value: LabelValue | None = Field(default=None, description="The taint's value.")
@@ -115,13 +133,16 @@ class Predictor(Model):
     bearer: Bearer | None = None
     tracing: Tracing | None = None
     requests: Requests = Requests()
-    node_selector: dict[LabelKey, LabelValue] = Field(
-        default={}, max_length=20, description="Labels of the nodes that will do."
+    node_selector: dict[str, LabelValue] = Field(
+        default={},
+        max_length=20,
+        description="Labels of the nodes that will do.",
+        json_schema_extra=rules((f"self.all(key, key.matches(r'{_LABEL_KEY}'))", "a key is no label's")),
     )
     tolerations: list[Toleration] = Field(default=[], max_length=20, description="Node taints that the pods bear.")
     topology_spread: list[TopologySpread] = Field(default=[], max_length=5, description="How the pods are spread.")
-    priority_class_name: Name | None = Field(default=None, description="The pods' PriorityClass.")
-    image_pull_secrets: list[Name] = Field(
+    priority_class_name: SubdomainName | None = Field(default=None, description="The pods' PriorityClass.")
+    image_pull_secrets: list[SubdomainName] = Field(
         default=[], max_length=10, description="Secrets in the same namespace for pulling the predictor's image."
     )
     pod_overlay: PodOverlay | None = None

@@ -144,6 +144,8 @@ class Analysis(Model):
 _ONLY_SHADOW_AGREES = (
     "self.strategy == 'Shadow' || !self.analysis.metrics.exists(m, has(m.builtin) && m.builtin == 'Agreement')"
 )
+# Steps, a preview and a shadow are what lasts: without them nothing is measured before the promotion.
+_MEASURED = "size(self.analysis.metrics) == 0 || has(self.preview) || has(self.shadow) || size(self.steps) > 0"
 
 
 class Rollout(Model):
@@ -156,6 +158,10 @@ class Rollout(Model):
             ("self.strategy == 'BlueGreen' || !has(self.preview)", "preview is a BlueGreen's"),
             ("self.strategy == 'Shadow' || !has(self.shadow)", "shadow is a Shadow's"),
             ("self.strategy != 'Shadow' || has(self.shadow)", "strategy Shadow needs shadow, such as {hold: 10m}"),
+            (
+                _MEASURED,
+                "metrics are measured in steps, a preview or a shadow: add the strategy's, or leave the metrics out",
+            ),
             (_ONLY_SHADOW_AGREES, "Agreement is measured by strategy Shadow only"),
         )
     )
