@@ -65,7 +65,8 @@ def definition(kind: type[Object]) -> Json:
         "name": VERSION, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}} | ({"scale": kind.SCALE} if kind.SCALE else {}),
         "additionalPrinterColumns": [
-            {"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.COLUMNS
+            *({"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.COLUMNS),
+            *({"name": name, "type": type_, "jsonPath": path, "priority": 1} for name, type_, path in kind.WIDE),
         ],
     }  # fmt: skip
     return {

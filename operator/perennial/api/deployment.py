@@ -147,6 +147,9 @@ class DeploymentStatus(Status):
     observed_generation: Generation = None
     conditions: Conditions = Field(default=[])
     phase: str = Field(default="", max_length=32, description="For people: where it stands, in one word.")
+    reason: str = Field(
+        default="", max_length=128, description="For people: why it stands there, of the rollout if one is under way."
+    )
     stable: Revision | None = Field(default=None, description="The revision that serves.")
     rollout: RolloutStatus | None = None
     standby: Standing | None = None
@@ -185,8 +188,12 @@ class ModelDeployment(Object):
         ("Next", "string", ".status.rollout.target.version"),
         ("Weight", "integer", ".status.traffic.wantedWeight"),
         ("Ready", "integer", ".status.readyReplicas"),
-        ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
+        ("Reason", "string", ".status.reason"),
         ("Age", "date", ".metadata.creationTimestamp"),
+    )
+    WIDE: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Step", "integer", ".status.rollout.step"),
+        ("Real Weight", "number", ".status.traffic.realWeight"),
     )
     # Its Service bears its name, and a Service's name begins with a letter; its Deployments' names are longer.
     NAME_PATTERN: ClassVar[str] = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"

@@ -38,17 +38,27 @@ def fail(draft: Draft, cause: str, reason: str) -> None:
         draft.quarantine(version, Quarantined(reason, draft.now, cause))
         draft.held = Held(version=version, reason=reason, since=draft.now)
     _leave(draft)
+    _failed(draft, what, reason)
+
+
+def _failed(draft: Draft, what: str, reason: str) -> None:
     serving = draft.stable.version if draft.stable else "nothing"
     draft.event("Warning", "RolloutFailed", f"{what} was taken back, {serving} serves: {reason}")
     draft.outcomes["rollout"] = "Failed"
 
 
 def cancel(draft: Draft) -> None:
-    """The rollout ends because its target is no longer wanted; nothing is held against it."""
+    """The rollout ends because its target is no longer wanted; nothing is held against it.
+
+    One that is marked by now has failed: the process ended between the mark and the status.
+    """
     if draft.rollout is None:
         return
     draft.unwanted = draft.rollout.target
     _leave(draft)
+    if mark := draft.quarantined.get(draft.unwanted.version):
+        _failed(draft, draft.unwanted.version, mark.reason)
+        return
     draft.event("Normal", "RolloutCancelled", f"the rollout of {draft.unwanted.version} ended: it is no longer wanted")
     draft.outcomes["rollout"] = "Cancelled"
 

@@ -11,8 +11,8 @@ from perennial.domain.rollout_obstacles import may_begin, may_leave
 from perennial.domain.rollout_recreate import recreate
 from perennial.domain.rollout_stages import Stage
 from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
-from perennial.domain.rollout_traffic import pod_share
-from perennial.domain.rollout_wait import alone, await_pods, await_route, await_traffic
+from perennial.domain.rollout_traffic import traffic_status
+from perennial.domain.rollout_wait import alone, await_pods, await_route, await_traffic, block
 
 OFF_BY = 5.0
 """Percentage points between wanted and real share of pods that are worth a warning."""
@@ -89,7 +89,7 @@ def _keep_what_serves(draft: Draft, target: Revision | None) -> None:
 
 def _advance(draft: Draft, stable: Revision) -> None:
     stages = draft.stages
-    if draft.under_way.step < 0 or not stages:
+    if draft.under_way.step < 0 or not stages or _differs(draft, stages[0]):
         _bring_up(draft)
         return
     if draft.under_way.step >= len(stages):  # the spec lost steps: the last one is watched anew
@@ -102,6 +102,8 @@ def _advance(draft: Draft, stable: Revision) -> None:
         _go_to(draft, draft.under_way.step + 1)
         return
     said = draft.progress
+    if draft.showing:
+        _compare_weights(draft, stage)
     if await_pods(draft, stage.pods) or (draft.paused and draft.rollout):
         draft.progress = said
 
@@ -112,8 +114,26 @@ def _bring_up(draft: Draft) -> None:
     direct = promoted or not stages
     if not await_pods(draft, draft.replicas if direct else stages[0].pods):
         return
-    if not draft.fresh and (direct or may_begin(draft)):
+    differs = None if direct else _differs(draft, stages[0])
+    if differs:
+        block(draft, differs)
+    elif not draft.fresh and (direct or may_begin(draft)):
         _go_to(draft, 0)
+
+
+def _differs(draft: Draft, stage: Stage) -> Finding | None:
+    """One Service has one port: behind it all pods speak TLS, or none does."""
+    stable, target = draft.stable, draft.under_way.target
+    spoken = [bool(each.predictor.get("tls")) for each in (stable, target) if each]
+    if not stage.shared or len(set(spoken)) < 2:
+        return None
+    which = "speak TLS, those that serve do not" if spoken[-1] else "do not speak TLS, those that serve do"
+    return Finding(
+        "TlsDiffers",
+        f"the new pods of {target.version} {which}: they cannot share a Service. For this one change set "
+        "rollout.strategy BlueGreen or traffic.provider Gateway, or let it take over once it is complete: "
+        f"{draft.command('promote-full', target.version)}",
+    )
 
 
 def _go_to(draft: Draft, index: int) -> None:
@@ -134,15 +154,26 @@ def _enter(draft: Draft, index: int, stage: Stage) -> None:
     draft.showing, draft.progress, draft.paused = stage, None, False
     version, place = draft.under_way.target.version, f"step {index + 1} of {len(draft.stages)}"
     draft.event("Normal", "StepStarted", f"{version} {stage.words} ({place})")
-    share = pod_share(draft)
-    if stage.shared and share is not None and abs(share - stage.weight) > OFF_BY:
-        draft.event(
-            "Warning",
-            "WeightNotReached",
-            f"step {index + 1} wants {stage.weight} % of the requests, {share:g} % of the pods are {version}'s: "
-            "more replicas come nearer",
-        )
+    if stage.shared:
+        _compare_weights(draft, stage, entered=True)
     may_leave(draft, stage)
+
+
+def _compare_weights(draft: Draft, stage: Stage, *, entered: bool = False) -> None:
+    """Says that the real weight is not the wanted one, when that begins."""
+    before, now = draft.snapshot.deployment.status.traffic, traffic_status(draft)
+    if not _off(now) or (_off(before) and before.wanted_weight == stage.weight and not entered):
+        return
+    version, share = draft.under_way.target.version, now.real_weight
+    real = f"the HTTPRoute says {share:g} %: it is written anew"
+    if not draft.gateway:
+        real = f"{share:g} % of the pods are {version}'s: more replicas come nearer"
+    wanted = f"step {draft.under_way.step + 1} wants {stage.weight} % of the requests"
+    draft.event("Warning", "WeightNotReached", f"{wanted}, {real}")
+
+
+def _off(traffic: TrafficStatus) -> bool:
+    return traffic.real_weight is not None and abs(traffic.real_weight - traffic.wanted_weight) > OFF_BY
 
 
 def _show(draft: Draft, stage: Stage) -> None:

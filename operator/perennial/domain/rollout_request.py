@@ -36,13 +36,19 @@ def handle_request(draft: Draft) -> None:
 
 def _release(draft: Draft, version: str) -> str | None:
     others = [each for each in draft.held_configurations if each.version != version]
-    if version not in draft.quarantined and others == draft.held_configurations:
+    if version not in draft.quarantined and others == draft.held_configurations and not _released(draft, version):
         return f"{version} is not quarantined here"
     if version in draft.quarantined:
         draft.release(version)
     draft.held, draft.held_configurations = None, others
     draft.event("Normal", "Released", f"{version} was released from quarantine")
     return None
+
+
+def _released(draft: Draft, version: str) -> bool:
+    """Whether the mark is gone already: a process that ended before the status was written took it away."""
+    held = draft.snapshot.deployment.status.held
+    return held is not None and held.version == version and draft.snapshot.version(version) is not None
 
 
 def _rollback(draft: Draft, version: str) -> str | None:
@@ -65,8 +71,10 @@ def _current(draft: Draft, version: str) -> RolloutStatus | None:
 
 
 def _abort(draft: Draft, version: str) -> str | None:
-    if _current(draft, version) is None or draft.stable is None:
+    if _current(draft, version) is None:
         return f"no rollout of {version} is under way"
+    if draft.stable is None:
+        return f"{version} is the first to serve here, there is nothing to go back to: name another version in the spec"
     fail(draft, ROLLOUT_FAILED, "aborted by request")
     return None
 

@@ -3,15 +3,16 @@
 from perennial.api.common import Condition
 from perennial.api.deployment import DeploymentStatus
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
-from perennial.domain.conditions import Truth, condition, without
+from perennial.domain.conditions import Truth, condition, find, without
 from perennial.domain.rollout_rollback import impossible
 from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
 from perennial.domain.rollout_target import held_cause
 from perennial.domain.rollout_traffic import traffic_status
 from perennial.domain.rollout_wait import ROUTE_PENDING
 
-_NEEDS_A_PERSON = frozenset({
-    "VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid", "PodOverlayInvalid",
+NEEDS_A_PERSON = frozenset({
+    "VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid", "OverlayMissing", "OverlayInvalid",
+    "OverlayRefused",
 })  # fmt: skip
 
 
@@ -19,12 +20,14 @@ def status_of(draft: Draft) -> DeploymentStatus:
     """The status to write."""
     metadata = draft.snapshot.deployment.metadata
     seen = draft.stable or (draft.rollout.target if draft.rollout else None)
-    child = draft.snapshot.child(seen)
+    child, conditions = draft.snapshot.child(seen), _conditions(draft)
+    told = find(conditions, "Progressing" if draft.rollout or draft.restoring else "Ready")
     scheme = "https" if seen and seen.predictor.get("tls") else "http"
     return DeploymentStatus(
         observed_generation=metadata.generation,
-        conditions=_conditions(draft),
+        conditions=conditions,
         phase=_phase(draft),
+        reason=told.reason if told else "",
         stable=draft.stable,
         rollout=draft.rollout,
         standby=draft.standby,
@@ -132,7 +135,7 @@ def _degraded(draft: Draft) -> Finding | None:
     if draft.restoring and draft.progress:
         return draft.progress
     if draft.stable is None:
-        return _holding(draft)
+        return _holding(draft) or _for_a_person(draft)
     if draft.snapshot.ready(draft.stable) == 0 and not draft.stopped:
         return _not_ready(draft)
     if draft.problem and draft.problem.reason == "VersionQuarantined":
@@ -140,7 +143,7 @@ def _degraded(draft: Draft) -> Finding | None:
     holding = _holding(draft)
     if holding:
         return Finding(held_cause(draft), f"{draft.stable.version} serves in its place: {holding.message}")
-    return impossible(draft) or _not_routed(draft)
+    return _for_a_person(draft) or impossible(draft) or _not_routed(draft)
 
 
 def _not_routed(draft: Draft) -> Finding | None:
@@ -166,5 +169,8 @@ def _reconciling(draft: Draft) -> Finding | None:
 def _stalled(draft: Draft) -> Finding | None:
     if draft.progress and draft.progress.reason == ROLLBACK_STALLED:
         return draft.progress
-    needs_a_person = draft.problem and draft.problem.reason in _NEEDS_A_PERSON
-    return draft.problem if needs_a_person else draft.snapshot.analysis_problem
+    return _for_a_person(draft) or draft.snapshot.analysis_problem
+
+
+def _for_a_person(draft: Draft) -> Finding | None:
+    return draft.problem if draft.problem and draft.problem.reason in NEEDS_A_PERSON else None

@@ -63,6 +63,8 @@ def test_a_wish_that_cannot_be_met_leaves_what_serves() -> None:
     assert (status, reason) == ("True", "VersionNotFound")
     assert message.startswith("heart-v1 serves; ")
     assert world.condition("Stalled")[1] == "VersionNotFound"
+    assert world.condition("Degraded")[:2] == ("True", "VersionNotFound")
+    assert world.status.phase == "Degraded", "no program that waits takes this for the end"
 
 
 def test_a_model_that_is_not_what_was_recorded_never_serves_and_says_so_at_once() -> None:

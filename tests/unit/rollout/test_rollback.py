@@ -353,3 +353,43 @@ def test_the_age_of_a_version_counts_from_when_it_served_last() -> None:
     world.request("rollback", "heart-v2")
     world.settle()
     assert world.selected() == {"heart-v1"}, "it was serving minutes ago"
+
+
+# --- the process ends in the middle -------------------------------------------------------------------------------
+
+
+def test_a_release_that_was_cut_short_after_its_mark_is_no_refusal() -> None:
+    world = promoted()
+    world.request("rollback", "heart-v2")
+    world.settle()
+    world.request("release", "heart-v2")
+    world.reconcile(1)
+    assert KEY not in world.versions["heart-v2"].metadata.annotations
+    assert world.status.held is not None
+    world.settle()
+    assert "RequestRefused" not in world.reasons()
+    assert "Released" in world.reasons()
+
+
+def test_a_failure_that_was_cut_short_after_its_mark_is_still_a_failure() -> None:
+    world = holding()
+    world.request("abort", "heart-v2")
+    world.reconcile(1)
+    assert KEY in world.versions["heart-v2"].metadata.annotations
+    before = world.versions["heart-v2"].metadata.annotations[KEY]
+    del world.annotations["perennial.dev/request"]
+    world.pass_time(5)
+    world.settle()
+    assert (world.outcomes[-1], world.reasons()[-1]) == ("Failed", "RolloutFailed")
+    assert "aborted by request" in world.events[-1].message
+    assert world.versions["heart-v2"].metadata.annotations[KEY] == before
+
+
+def test_the_first_version_cannot_be_aborted_and_the_words_are_true() -> None:
+    world = World()
+    world.add(1)
+    world.settle()
+    world.request("abort", "heart-v1")
+    world.settle()
+    [refused] = [event.message for event in world.events if event.reason == "RequestRefused"]
+    assert "is the first to serve here" in refused

@@ -2,8 +2,10 @@
 
 import pytest
 
-from perennial.contracts.names import quarantine_annotation
-from perennial.domain.rollout_state import Overlay
+from perennial.contracts.names import LABEL_REVISION, quarantine_annotation
+from perennial.domain import rollout_status
+from perennial.domain.rollout_state import Finding, Overlay
+from perennial.reconcile import overlay
 from tests.unit.rollout.world import ROLLOUTS, holding, play, serving
 
 KEY = quarantine_annotation("heart")
@@ -148,3 +150,72 @@ def test_an_operator_upgrade_mid_rollout_restarts_nothing(strategy: str) -> None
     world.settle()
     assert world.cluster.deployments == before
     assert world.rollout.target.image == "serving:1"
+
+
+@pytest.mark.parametrize("problem", ["OverlayMissing", "OverlayInvalid", "OverlayRefused"])
+def test_an_overlay_that_cannot_be_used_is_for_a_person(problem: str) -> None:
+    world = serving()
+    world.overlay = Overlay("", Finding(problem, "ConfigMap mine, entry pod.yaml: no"))
+    world.settle()
+    assert world.condition("Stalled")[:2] == ("True", problem)
+    assert world.condition("Degraded")[:2] == ("True", problem)
+    assert world.status.phase == "Degraded"
+    assert world.selected() == {"heart-v1"}
+
+
+def test_the_names_of_what_is_wrong_with_an_overlay_are_those_that_are_given() -> None:
+    assert {overlay.MISSING, overlay.INVALID, overlay.REFUSED} <= rollout_status.NEEDS_A_PERSON
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_pods_with_and_without_tls_never_share_a_service(back: bool) -> None:
+    plain, secret = {"replicas": 2}, {"replicas": 2, "tls": {"secret": "cert"}}
+    world = serving(predictor=secret if back else plain)
+    world.change(predictor=plain if back else secret)
+    play(world, 300)
+    [served] = {each["spec"]["selector"].get(LABEL_REVISION) for (kind, name), each in world.cluster.objects.items()
+                if (kind, name) == ("Service", "heart")}  # fmt: skip
+    assert world.status.stable is not None
+    assert served == world.status.stable.revision
+    status, reason, message = world.condition("Progressing")
+    assert (status, reason) == ("False", "TlsDiffers")
+    assert "BlueGreen" in message
+    world.change(rollout=ROLLOUTS["BlueGreen"])
+    play(world, 100)
+    assert world.status.rollout is None
+    assert bool(world.status.stable.predictor.get("tls")) is not back
+
+
+def test_a_person_may_move_all_at_once_to_tls() -> None:
+    world = serving()
+    world.change(predictor={"replicas": 2, "tls": {"secret": "cert"}})
+    play(world, 30)
+    world.request("promote-full", "heart-v1")
+    play(world, 30)
+    assert world.status.rollout is None
+    assert world.status.stable is not None
+    assert world.status.stable.predictor["tls"]
+
+
+def test_a_pod_that_is_lost_makes_the_weight_untrue_and_that_is_said_once() -> None:
+    world = holding(serving(predictor={"replicas": 4}, rollout={"steps": [{"weight": 50, "hold": "10m"}]}))
+    assert "WeightNotReached" not in world.reasons()
+    for name, manifest in world.cluster.deployments.items():
+        if manifest["metadata"]["labels"]["perennial.dev/version"] == "heart-v2":
+            world.cluster.ready[name] = 2
+    for _ in range(3):
+        world.pass_time(10)
+        world.settle()
+    assert world.reasons().count("WeightNotReached") == 1
+    assert "33.3 % of the pods are heart-v2's" in next(
+        event.message for event in world.events if event.reason == "WeightNotReached"
+    )
+
+
+def test_the_short_reason_is_that_of_what_is_under_way() -> None:
+    world = serving()
+    assert world.status.reason == "Serving"
+    holding(world)
+    world.request("pause", "heart-v2")
+    world.settle()
+    assert world.status.reason == "Paused"

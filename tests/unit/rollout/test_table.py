@@ -181,7 +181,7 @@ EVENTS: dict[str, Happens] = {
     "the predictor's configuration changes": _change(predictor={"replicas": 4, "resources": {"memory": "512Mi"}}),
     "the pod overlay changes": lambda world: setattr(world, "overlay", Overlay('{"spec": {"hostname": "a"}}')),
     "the pod overlay cannot be used": lambda world: setattr(
-        world, "overlay", Overlay("", Finding("PodOverlayInvalid", "no ConfigMap"))
+        world, "overlay", Overlay("", Finding("OverlayMissing", "no ConfigMap"))
     ),
     "replicas change": _change(predictor={"replicas": 5}),
     "the autoscaler scales": _autoscaler_scales,

@@ -86,7 +86,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(text=st.sampled_from(["", '{"spec": {"hostname": "a"}}', '{"spec": {"hostname": "b"}}']), bad=st.booleans())
     def overlay(self, text: str, bad: bool) -> None:
-        self.world.overlay = Overlay("", Finding("PodOverlayInvalid", "no such ConfigMap")) if bad else Overlay(text)
+        self.world.overlay = Overlay("", Finding("OverlayInvalid", "no such ConfigMap")) if bad else Overlay(text)
 
     @rule(number=NUMBERS, verb=st.sampled_from(VERBS))
     def person_asks(self, number: int, verb: str) -> None:
