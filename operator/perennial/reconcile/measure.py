@@ -12,6 +12,9 @@ from perennial.domain.analysis_problem import problems
 from perennial.domain.analysis_queries import Subject, questions
 from perennial.domain.rollout_state import Finding
 
+PATIENCE = 5.0
+"""Seconds that a look at an object waits for Prometheus in all: workers are few, and people wait for an answer."""
+
 _MESSAGE_LIMIT = 500
 
 
@@ -44,7 +47,10 @@ def _subject(owner: ModelDeployment, now: datetime) -> Subject | None:
 
 async def _ask(prometheus: Prometheus, query: str, at: float) -> Answer:
     try:
-        return await prometheus.query(query, at)
+        async with asyncio.timeout(PATIENCE):
+            return await prometheus.query(query, at)
+    except TimeoutError:
+        return Trouble("Away", f"no answer within {PATIENCE:g} s")
     except QueryRejected as error:
         return Trouble("Refused", str(error)[:_MESSAGE_LIMIT])
     except PrometheusUnavailable as error:
@@ -53,16 +59,18 @@ async def _ask(prometheus: Prometheus, query: str, at: float) -> Answer:
 
 async def analysis_problem(prometheus: Prometheus, owner: ModelDeployment) -> Finding | None:
     """What is wrong with the analysis. Whether a query is PromQL, and where it is not, Prometheus itself knows best:
-    it is asked about what our own parser does not take, and its word counts where it answers.
+    it is asked about what our own parser does not take, and its word counts where it answers in time.
     """
+    by = asyncio.get_running_loop().time() + PATIENCE
     for problem in problems(owner):
         if not problem.query:
             return problem.finding()
         try:
-            await prometheus.parse(problem.query)
+            async with asyncio.timeout_at(by):
+                await prometheus.parse(problem.query)
         except QueryRejected as error:
             message = f"{error}, in {problem.query[:200]}"
             return Finding(problem.finding().reason, f"metric {problem.metric}: {problem.field}: {message}")
-        except PrometheusUnavailable:
+        except (PrometheusUnavailable, TimeoutError):
             return problem.finding()
     return None

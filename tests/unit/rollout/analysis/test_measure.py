@@ -10,6 +10,7 @@ from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, Que
 from perennial.api.rollout import Analysis
 from perennial.domain.analysis import Observed, Unavailable, judge, request_share
 from perennial.domain.analysis_problem import problem
+from perennial.reconcile import measure as patience
 from perennial.reconcile.measure import analysis_problem, measure
 from tests.unit.rollout.analysis.support import series
 from tests.unit.rollout.world import BEGINNING, World, holding
@@ -170,3 +171,29 @@ async def test_the_word_of_prometheus_counts_where_our_parser_is_in_doubt() -> N
 def test_an_analysis_without_metrics_is_no_problem() -> None:
     assert problem(watching().deployment) is None
     assert Analysis().metrics == []
+
+
+class Hanging(Prometheus):
+    """Takes the connection and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__("http://prometheus.test")
+
+    async def query(self, expr: str, at: float) -> list[Series]:
+        return await asyncio.Future()
+
+    async def parse(self, expr: str) -> None:
+        await asyncio.Future()
+
+
+async def test_a_prometheus_that_hangs_does_not_hold_up_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert patience.PATIENCE <= 5, "a person's command waits 10 s for the operator"
+    monkeypatch.setattr(patience, "PATIENCE", 0.01)
+    world = watching(ERRORS, {"name": "mine", "query": "sum(rate(x[5m])", "max": 2})
+    async with asyncio.timeout(5):
+        found = await measure(Hanging(), world.deployment, world.now + timedelta(seconds=30))
+        problem_ = await analysis_problem(Hanging(), world.deployment)
+    assert isinstance(found, Unavailable)
+    assert found.message == "no answer within 0.01 s"
+    assert problem_ is not None
+    assert problem_.reason == "AnalysisInvalid"
