@@ -109,8 +109,11 @@ def every(spec: Json) -> Iterator[Json]:
         yield from spec.get(key, ())
 
 
-def named(spec: Json, name: str) -> Json:
-    (found,) = [each for each in every(spec) if each["name"] == name]
+def named(spec: Json, name: str) -> Any:
+    """One of ours. The API server takes no second container of that name, wherever it stands."""
+    (found,) = [
+        each for each in spec["containers" if name == "predictor" else "initContainers"] if each["name"] == name
+    ]
     return found
 
 
@@ -190,7 +193,7 @@ def strangers(spec: Json) -> Iterator[bool]:
         text = json.dumps(volume, sort_keys=True)
         yield text in mine or not any(each in text for each in GUARDED)
     for each in every(spec):
-        if each["name"] not in {"predictor", "fetch"}:
+        if each not in (named(spec, "predictor"), named(spec, "fetch")):
             yield not any(name in json.dumps([each.get("env"), each.get("envFrom")]) for name in GUARDED)
             yield not {mount["name"] for mount in each.get("volumeMounts", ())} & secret
     yield not any(name in json.dumps(named(spec, "predictor").get("env")) for name in GUARDED)
