@@ -10,7 +10,7 @@ from perennial_serving.bearer import CHALLENGE, Bearer
 from perennial_serving.body import BodyError, read_body, release
 from perennial_serving.counters import Counters
 from perennial_serving.dialects import JSON, V1, V2, Dialect, Headers
-from perennial_serving.inference import Inference, Refused
+from perennial_serving.inference import FAILED, Inference, Refused
 from perennial_serving.logs import unforeseen
 from perennial_serving.protocol import Failure
 from perennial_serving.routes import Routes
@@ -25,7 +25,6 @@ _CLOSE = (b"connection", b"close")
 _RETRY = (b"retry-after", b"1")
 _CHALLENGE = (b"www-authenticate", CHALLENGE.encode())
 _OPEN = {"/v2/health/live", "/v2/health/ready"}
-FAILED = "the predictor could not answer; its log says why"
 _PAGE = "/docs"
 _encode = msgspec.json.Encoder().encode
 

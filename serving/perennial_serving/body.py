@@ -38,6 +38,12 @@ async def read_body(receive: Any, limit: int, state: State, *, whole: bool = Fal
         raise BodyError(408, f"the body was not complete after {_SECONDS:g} s") from None
 
 
+def hold(body: bytes, state: State) -> None:
+    """What came otherwise takes its part of the room, too; it is given back by :func:`release`."""
+    if len(body) > SMALL:
+        state.room -= len(body)
+
+
 def release(body: bytes, state: State) -> None:
     """What :func:`read_body` gave is needed no more."""
     if len(body) > SMALL:

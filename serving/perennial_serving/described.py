@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from perennial.contracts.names import FILE_MODEL, FILE_SKOPS
 from perennial_serving import __version__
 from perennial_serving.inference import OUTPUTS, Inference
 
-PLATFORM = "onnxruntime_onnx"
+_PLATFORMS = {FILE_MODEL: "onnxruntime_onnx", FILE_SKOPS: "sklearn_skops"}
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 
 
@@ -40,7 +41,16 @@ def model(inference: Inference) -> dict[str, Any]:
     return {
         "name": inference.settings.model,
         "versions": [inference.settings.version],
-        "platform": PLATFORM,
+        "platform": _PLATFORMS[inference.model.scorer.file],
         "inputs": inputs(inference),
         "outputs": outputs(inference),
     }
+
+
+def index(inference: Inference, *, ready: bool, only_ready: bool) -> list[dict[str, str]]:
+    """The model repository as Triton's extension has it; ``ready``: whether the model is."""
+    if only_ready and not ready:
+        return []
+    state, reason = ("READY", "") if ready else ("UNAVAILABLE", "draining")
+    settings = inference.settings
+    return [{"name": settings.model, "version": settings.version, "state": state, "reason": reason}]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Its library writes what is not JSON.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -18,20 +18,29 @@ from google.protobuf.message import DecodeError, Message
 from perennial_serving import described
 from perennial_serving.access import line
 from perennial_serving.bearer import Bearer
+from perennial_serving.body import SMALL, hold, release
 from perennial_serving.counters import Counters
 from perennial_serving.grpc_codec import message_of, request_of
 from perennial_serving.grpc_generated import open_inference_pb2 as messages
-from perennial_serving.inference import Inference, Refused
+from perennial_serving.inference import FAILED, Inference, Refused
+from perennial_serving.logs import unforeseen
 from perennial_serving.settings import Settings
 from perennial_serving.state import State
 from perennial_serving.tls import Material, Tls
 
+if TYPE_CHECKING:
+    from perennial_serving.tracing import Traces
+
 _SERVICE = "/inference.GRPCInferenceService"
 _LIVE, _READY, _INFER = (f"{_SERVICE}/{name}" for name in ("ServerLive", "ServerReady", "ModelInfer"))
+_OPEN = {_LIVE, _READY}
 _GRACE_MS = 10_000
+_SEEN = 2
+"""As many times the limit a message may be for us to see, refuse and count it; larger ones the library refuses."""
 _EARLY = 0.8
 """gRPC spreads connections' ages by a tenth, up and down; the rest is for what delays them."""
 _CODES = {
+    200: grpc.StatusCode.OK,
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
@@ -39,6 +48,7 @@ _CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
+    499: grpc.StatusCode.CANCELLED,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _Headers = list[tuple[bytes, bytes]]
@@ -50,8 +60,16 @@ _began: ContextVar[float] = ContextVar("began")
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Every method of the service. ``waiting`` are the calls that have come and have no answer yet."""
 
-    def __init__(self, inference: Inference, counters: Counters, state: State, bearer: Bearer | None) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        counters: Counters,
+        state: State,
+        bearer: Bearer | None,
+        traces: "Traces | None" = None,
+    ) -> None:
         self._inference, self._counters, self._state, self._bearer = inference, counters, state, bearer
+        self._traces = traces
         self.waiting: set[asyncio.Task[Any] | None] = set()
         self._handlers = {
             path: grpc.unary_unary_rpc_method_handler(self._answering(path, method))
@@ -62,6 +80,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
                 f"{_SERVICE}/ModelReady": self._model_ready,
                 f"{_SERVICE}/ServerMetadata": self._server,
                 f"{_SERVICE}/ModelMetadata": self._model,
+                f"{_SERVICE}/RepositoryIndex": self._index,
             }.items()
         }
 
@@ -75,26 +94,32 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._handlers.get(details.method)
 
     def _answering(self, path: str, method: _Method) -> Any:
-        guarded, counted, logged = path not in {_LIVE, _READY}, path == _INFER, self._inference.settings.access_log
+        logged = self._inference.settings.access_log
 
         async def answer(payload: bytes, context: Any) -> bytes:
-            status, message, why = 500, b"", ""
+            status, reply, message, why = 500, None, b"", FAILED
+            headers = [(key.encode(), _bytes(value)) for key, value in context.invocation_metadata()]
+            span = self._traces.call(path, headers) if self._traces and path not in _OPEN else None
             try:
-                headers = [(key.encode(), _bytes(value)) for key, value in context.invocation_metadata()]
-                if guarded:
+                if path not in _OPEN:
                     self._admit(headers)
-                message, status = (await method(payload, headers)).SerializeToString(), 200
+                reply = await method(payload, headers)
+                message, status = reply.SerializeToString(), 200
             except Refused as refusal:
                 status, why = refusal.status, refusal.message
             except asyncio.CancelledError:
                 status = 499
                 raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told and it is counted
+                unforeseen(error)
             finally:
                 # As over HTTP: what was asked of another model is none of ours.
-                if counted and status != 404:
+                if path == _INFER and status != 404:
                     self._counters.request(status, perf_counter() - _began.get())
                 if logged:
                     line("POST", path, status, _began.get(), len(message))
+                if self._traces and span:
+                    self._traces.ended(span, status, _CODES[status].value[0], _rows(reply) if path == _INFER else 0)
             if status != 200:
                 await context.abort(_CODES[status], why)
             return message
@@ -108,9 +133,17 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _infer(self, payload: bytes, headers: _Headers) -> Message:
         if self._state.waiting() > self._inference.settings.max_waiting:
             raise Refused(429, "too many requests are waiting; try again")
-        message = _parsed(messages.ModelInferRequest, payload)
-        self._require(message.model_name, message.model_version)
-        response = await self._inference.infer(request_of(message), headers, _began.get(), len(payload))
+        if len(payload) > self._inference.settings.max_body_bytes:
+            raise Refused(413, f"the message is larger than {self._inference.settings.max_body_bytes} bytes")
+        if SMALL < len(payload) > self._state.room:
+            raise Refused(429, "the requests that are waiting are too large together; try again")
+        hold(payload, self._state)
+        try:
+            message = _parsed(messages.ModelInferRequest, payload)
+            self._require(message.model_name, message.model_version)
+            response = await self._inference.infer(request_of(message), headers, _began.get(), len(payload))
+        finally:
+            release(payload, self._state)
         return message_of(response, raw=bool(message.raw_input_contents))
 
     def _require(self, model: str, version: str) -> None:
@@ -140,6 +173,16 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         for tensor in about["inputs"]:
             tensor.pop("parameters", None)
         return messages.ModelMetadataResponse(**about)
+
+    async def _index(self, payload: bytes, _: _Headers) -> Message:
+        only_ready = _parsed(messages.RepositoryIndexRequest, payload).ready
+        models = described.index(self._inference, ready=self._state.ready, only_ready=only_ready)
+        return messages.RepositoryIndexResponse(models=models)
+
+
+def _rows(reply: Any) -> int:
+    """How many rows an answered prediction is of."""
+    return int(reply.outputs[0].shape[0]) if reply is not None and reply.outputs else 0
 
 
 def _bytes(value: str | bytes) -> bytes:
@@ -178,17 +221,14 @@ class _Certificates:
         return grpc.ssl_server_certificate_configuration([pair], material.ca or None)
 
 
-async def start(
-    settings: Settings, inference: Inference, counters: Counters, state: State, tls: Tls | None, bearer: Bearer | None
-) -> Any:
+async def start(settings: Settings, calls: Calls, state: State, tls: Tls | None) -> Any:
     """The started ``grpc.aio.Server``; its ``stop(grace)`` lets what was begun finish within ``grace`` seconds.
 
     Its calls count as waiting beside HTTP's. Raises RuntimeError when the port cannot be had.
     """
-    calls = Calls(inference, counters, state, bearer)
     options: list[tuple[str, int]] = [
         ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_receive_message_length", _SEEN * settings.max_body_bytes),
     ]
     if settings.connection_max_age > 0:
         options += [

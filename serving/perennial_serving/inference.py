@@ -15,6 +15,8 @@ from perennial_serving.scorers import ModelError
 from perennial_serving.settings import Settings
 from perennial_serving.usual import UsualReader, UsualWriter
 
+FAILED = "the predictor could not answer; its log says why"
+"""What is told of an error that nobody foresaw."""
 OUTPUTS = ("predicted", "probability", "feedback_token")
 _logger = logging.getLogger(__name__)
 

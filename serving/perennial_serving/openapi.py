@@ -139,6 +139,7 @@ def _server_paths() -> Schema:
         "/v2/health/ready": {"get": ready},
         "/v2/repository/index": {"post": index},
         "/v1/models": {"get": _operation("The models that are served (v1)", _object({"models": _list(string)}))},
+        "/v2/models": {"get": _operation("The models that are served", _object({"models": _list(string)}))},
         "/openapi.json": {"get": _operation("This document", {"type": "object"})},
         "/docs": {"get": {"summary": "This document for people", "responses": {"200": _page()}}},
     }

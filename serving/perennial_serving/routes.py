@@ -12,7 +12,7 @@ from starlette.routing import Route
 from perennial_serving import described
 from perennial_serving.body import BodyError, read_body, release
 from perennial_serving.feedback import status_of
-from perennial_serving.inference import Inference
+from perennial_serving.inference import FAILED, Inference
 from perennial_serving.protocol import Failure, FeedbackRequest, IndexRequest
 from perennial_serving.state import State
 
@@ -42,6 +42,7 @@ class Routes:
             Route("/openapi.json", self._openapi),
             Route("/docs", self._docs),
             Route("/v1/models", self._models),
+            Route("/v2/models", self._models),
             Route(f"{v1}:predict", self._no_prediction, methods=_METHODS),
             Route(v1, self._model_ready),
             Route("/v2/repository/index", self._index, methods=["POST"]),
@@ -79,11 +80,7 @@ class Routes:
             only_ready = msgspec.json.decode(body, type=IndexRequest).ready if body else False
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise HTTPException(400, str(error)) from None
-        settings, ready = self._inference.settings, self._state.ready
-        if only_ready and not ready:
-            return _reply([])
-        state, reason = ("READY", "") if ready else ("UNAVAILABLE", "draining")
-        return _reply([{"name": settings.model, "version": settings.version, "state": state, "reason": reason}])
+        return _reply(described.index(self._inference, ready=self._state.ready, only_ready=only_ready))
 
     async def _body(self, request: Request) -> bytes:
         """A small body, or one that is read at once: nothing of it is kept."""
@@ -161,4 +158,4 @@ async def _body_error(_: Request, error: Exception) -> Response:
 
 async def _crash(_: Request, error: Exception) -> Response:
     del error  # uvicorn logs it
-    return _reply(Failure("the predictor could not answer; its log says why"), 500)
+    return _reply(Failure(FAILED), 500)

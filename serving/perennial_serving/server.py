@@ -110,7 +110,7 @@ async def serve(settings: Settings, service: Service) -> None:
     metrics_only = metrics_app(service.counters, mirror, state)
     metrics = _server(metrics_only, settings, settings.metrics_port)
     state.waiting = serving.server_state.tasks.__len__
-    calls = await _grpc(settings, service)
+    calls = await _grpc(settings, service, traces)
     leaving, hurried = asyncio.Event(), asyncio.Event()
 
     def leave() -> None:
@@ -148,12 +148,13 @@ def _traces(settings: Settings) -> "Traces | None":
     return Traces(settings)
 
 
-async def _grpc(settings: Settings, service: Service) -> Any:
+async def _grpc(settings: Settings, service: Service, traces: "Traces | None") -> Any:
     if not settings.grpc_port:
         return None
-    from perennial_serving.grpc_server import start  # noqa: PLC0415 - nor is gRPC's library
+    from perennial_serving.grpc_server import Calls, start  # noqa: PLC0415 - nor is gRPC's library
 
-    return await start(settings, service.inference, service.counters, service.state, service.tls, service.bearer)
+    calls = Calls(service.inference, service.counters, service.state, service.bearer, traces)
+    return await start(settings, calls, service.state, service.tls)
 
 
 async def _first(*tasks: "asyncio.Task[Any]") -> "set[asyncio.Task[Any]]":

@@ -1,9 +1,9 @@
-"""OpenTelemetry traces of the serving port's requests. Imported only where an endpoint is set: it costs memory."""
+"""OpenTelemetry traces of the serving ports' requests. Imported only where an endpoint is set: it costs memory."""
 
 import asyncio
 import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -22,7 +22,9 @@ _EXPORT_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
 _JSON_LENGTH = b"inference-header-content-length"
 _UNTRACED = "/v2/health/"
+_PREDICTS = re.compile(r"^/v[12]/models/[^/:]+(/versions/[^/:]+/infer|/infer|:predict)$")
 _NAMED = re.compile(r"/models/[^/:]+(/versions/[^/:]+)?")
+Headers = Iterable[tuple[bytes, bytes]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -65,7 +67,7 @@ class Traces:
                 return
             span = self._begin(scope)
             if span.is_recording():
-                send = _observed(span, send)
+                send = _observed(span, send, predicts=_PREDICTS.match(scope["path"]) is not None)
             try:
                 await app(scope, receive, send)
             finally:
@@ -91,12 +93,11 @@ class Traces:
 
     def _begin(self, scope: Any) -> trace.Span:
         route = _route(scope["path"])
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        return self._tracer.start_span(
+        headers = _texts(scope["headers"])
+        return self._start(
             f"{scope['method']} {route}",
-            context=_propagator.extract(headers),
-            kind=trace.SpanKind.SERVER,
-            attributes={
+            headers,
+            {
                 "http.request.method": scope["method"],
                 "http.route": route,
                 "url.path": scope["path"],
@@ -104,19 +105,47 @@ class Traces:
                 "network.protocol.version": scope["http_version"],
                 "client.address": (scope.get("client") or ("",))[0],
                 **({"user_agent.original": headers["user-agent"]} if "user-agent" in headers else {}),
-                **self._about,
             },
+        )
+
+    def call(self, path: str, headers: Headers) -> trace.Span:
+        """The span of a gRPC call of ``path`` ("/service/method"); :meth:`ended` ends it."""
+        service, _, method = path[1:].partition("/")
+        about = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+        return self._start(path[1:], _texts(headers), about)
+
+    @staticmethod
+    def ended(span: trace.Span, status: int, code: int, rows: int) -> None:
+        """Ends the span of a gRPC call with HTTP's ``status``, gRPC's ``code`` and the number of predicted rows."""
+        span.set_attribute("rpc.grpc.status_code", code)
+        if rows:
+            span.set_attribute("perennial.rows", rows)
+        if status >= 500:
+            span.set_attribute("error.type", str(status))
+            span.set_status(trace.StatusCode.ERROR)
+        span.end()
+
+    def _start(self, name: str, headers: dict[str, str], about: dict[str, Any]) -> trace.Span:
+        return self._tracer.start_span(
+            name,
+            context=_propagator.extract(headers),
+            kind=trace.SpanKind.SERVER,
+            attributes={**about, **self._about},
         )
 
 
 _propagator = TraceContextTextMapPropagator()
 
 
+def _texts(headers: Headers) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+
+
 def _route(path: str) -> str:
     return _NAMED.sub(lambda match: "/models/{model}" + ("/versions/{version}" if match[1] else ""), path)
 
 
-def _observed(span: trace.Span, send: Any) -> Any:
+def _observed(span: trace.Span, send: Any, *, predicts: bool) -> Any:
     """``send`` that tells the span the status and the number of predicted rows."""
     status, json_length = 0, None
 
@@ -129,7 +158,7 @@ def _observed(span: trace.Span, send: Any) -> Any:
             if status >= 500:
                 span.set_attribute("error.type", str(status))
                 span.set_status(trace.StatusCode.ERROR)
-        elif status == 200 and (rows := _rows(message.get("body", b"")[:json_length])):
+        elif predicts and status == 200 and (rows := _rows(message.get("body", b"")[:json_length])):
             span.set_attribute("perennial.rows", rows)
         await send(message)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from kserve.inference_client import InferenceGRPCClient, InferenceRESTClient, RESTConfig
 from kserve.protocol.infer_type import InferInput, InferRequest
+from kserve.protocol.rest.v2_datamodels import ListModelsResponse
 
-from tests.unit.serving.support import MODEL, PATIENT, Server, named, outputs
+from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, outputs
 
 PATIENTS = [PATIENT | {"age": age} for age in (40, 55, 70)]
 
@@ -43,6 +44,11 @@ async def test_v1_predictions(server: Server, rows: str) -> None:
     assert [row["predicted"] for row in answer["predictions"]] == wanted["predicted"]
     assert [row["probability"] for row in answer["predictions"]] == wanted["probability"]
     assert all(row["feedback_token"] for row in answer["predictions"])
+
+
+def test_the_models_are_listed_as_kserve_does(server: Server) -> None:
+    found = CLIENT.get(f"{server.url}/v2/models").raise_for_status()
+    assert ListModelsResponse.model_validate_json(found.text).models == [MODEL]
 
 
 async def test_v1_mistakes_are_explained(server: Server) -> None:

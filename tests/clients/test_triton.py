@@ -109,8 +109,12 @@ def test_mistakes_are_explained(triton: Any) -> None:
         client.infer("other", columns(module, [PATIENT]))
 
 
-def test_the_model_repository_lists_the_model(server: Server) -> None:
-    client = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.port}")
-    assert client.get_model_repository_index() == [
-        {"name": MODEL, "version": VERSION, "state": "READY", "reason": ""}
-    ]  # fmt: skip
+def test_the_model_repository_lists_the_model(triton: Any) -> None:
+    module, client = triton
+    if module is tritonclient.grpc:
+        [found] = client.get_model_repository_index(as_json=True)["models"]
+        assert found == {"name": MODEL, "version": VERSION, "state": "READY"}
+    else:
+        assert client.get_model_repository_index() == [
+            {"name": MODEL, "version": VERSION, "state": "READY", "reason": ""}
+        ]  # fmt: skip

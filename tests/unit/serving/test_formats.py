@@ -14,7 +14,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from perennial_serving.model import Model, load
 from perennial_serving.scorers import ModelError, OnnxScorer
-from tests.unit.serving.support import FIXTURE, PATIENT, artifacts, environment, named, outputs, serving, total
+from tests.unit.serving.support import (
+    CLIENT,
+    FIXTURE,
+    MODEL,
+    PATIENT,
+    artifacts,
+    environment,
+    named,
+    outputs,
+    serving,
+    total,
+)
 
 FEATURES = 13
 FLOAT = TensorProto.FLOAT
@@ -219,6 +230,7 @@ def test_a_pod_serves_an_estimator_and_stays_responsive(tmp_path: Path) -> None:
     ) as server:
         found = outputs(server.infer(named(PATIENT | {"age": 78}, PATIENT | {"age": 22})))
         assert found["predicted"] == ["1", "0"]
+        assert CLIENT.get(f"{server.url}/v2/models/{MODEL}").json()["platform"] == "sklearn_skops"
         assert total(server.metrics(), "perennial_requests_total", code="200") == 1
         assert total(server.metrics(), "perennial_predictions_total") == 2
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,12 @@ import grpc
 import pytest
 import trustme
 
+from perennial_serving.counters import Counters
 from perennial_serving.grpc_generated import open_inference_pb2 as messages
+from perennial_serving.grpc_server import Calls
+from perennial_serving.model import Model
+from perennial_serving.settings import Settings
+from perennial_serving.state import State
 from tests.unit.serving.support import (
     CLIENT,
     MODEL,
@@ -33,6 +39,7 @@ NAMES = {
     "ServerLive": messages.ServerLiveResponse,
     "ServerMetadata": messages.ServerMetadataResponse,
     "ServerReady": messages.ServerReadyResponse,
+    "RepositoryIndex": messages.RepositoryIndexResponse,
 }
 FIELDS = {"FP64": "fp64_contents", "FP32": "fp32_contents", "INT64": "int64_contents", "INT32": "int_contents",
           "INT8": "int_contents", "UINT8": "uint_contents", "UINT64": "uint64_contents"}  # fmt: skip
@@ -214,8 +221,11 @@ def test_another_model_is_not_found_and_not_counted(started: Started, model: str
 
 
 def test_what_is_too_large_or_not_there_is_refused(started: Started) -> None:
-    code, _ = started.caller.refused("ModelInfer", b"\0" * 200_000)
-    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    before = counted(started, "413")
+    for size in (100_001, 200_000, 200_001):
+        code, _ = started.caller.refused("ModelInfer", b"\0" * size)
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert counted(started, "413") == before + 2, "what is over twice the limit never reaches us"
     code, _ = started.caller.refused("RepositoryModelLoad", b"")
     assert code == grpc.StatusCode.UNIMPLEMENTED
 
@@ -232,6 +242,43 @@ def test_too_much_and_too_late(tmp_path: Path, name: str, value: str, code: grpc
         started = start(stack, tmp_path, **{f"PERENNIAL_{name}": value})
         assert started.caller.refused("ModelInfer", request(PATIENT))[0] == code
         assert counted(started, label) == 1
+
+
+def test_the_repository_has_one_model(started: Started) -> None:
+    [model] = started.caller.call("RepositoryIndex", messages.RepositoryIndexRequest(ready=True)).models
+    assert (model.name, model.version, model.state) == (MODEL, VERSION, "READY")
+    assert "model_repository" in started.caller.call("ServerMetadata", messages.ServerMetadataRequest()).extensions
+    code, _ = started.caller.refused("RepositoryIndex", b"\xff\xff")
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_what_nobody_foresaw_is_a_counted_500(model: Model, counters: Counters) -> None:
+    class Ended(Exception):
+        pass
+
+    class Context:
+        @staticmethod
+        def invocation_metadata() -> list[Any]:
+            return []
+
+        @staticmethod
+        async def abort(code: grpc.StatusCode, details: str) -> None:
+            raise Ended(code, details)
+
+    settings = Settings(artifacts=(), model=MODEL, version=VERSION, deployment="a/b")
+    inference: Any = Namespace(settings=settings, model=model)
+    state = State(room=1)
+    calls = Calls(inference, counters, state, None)
+    handler = calls.service(Namespace(method="/inference.GRPCInferenceService/ModelInfer"))
+    with pytest.raises(Ended) as caught:
+        await handler.unary_unary(request(PATIENT).SerializeToString(), Context())
+    assert caught.value.args == (grpc.StatusCode.INTERNAL, "the predictor could not answer; its log says why")
+    with pytest.raises(Ended) as caught:
+        await handler.unary_unary(request(*[PATIENT] * 2000).SerializeToString(), Context())
+    assert caught.value.args[0] == grpc.StatusCode.RESOURCE_EXHAUSTED, "there is no room for large ones"
+    assert state.room == 1
+    text = counters.render(scraper=False).decode()
+    assert [total(text, "perennial_requests_total", code=code) for code in ("500", "429")] == [1, 1]
 
 
 def test_without_a_port_its_library_is_not_even_loaded(server: Server, started: Started) -> None:

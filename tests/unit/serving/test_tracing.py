@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from perennial_serving.grpc_generated import open_inference_pb2 as messages
 from tests.unit.serving.support import (
     CLIENT,
     DEPLOYMENT,
@@ -23,10 +25,12 @@ from tests.unit.serving.support import (
     VERSION,
     Server,
     environment,
+    free_port,
     named,
     serving,
     until,
 )
+from tests.unit.serving.test_grpc import request as grpc_request
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -79,13 +83,14 @@ def collecting(*, hangs: bool = False) -> Iterator[Collector]:
 
 
 @contextmanager
-def traced(folder: Path, collector: Collector, sample: str) -> Iterator[Server]:
+def traced(folder: Path, collector: Collector, sample: str, **more: str) -> Iterator[Server]:
     with serving(
         folder,
         PERENNIAL_TRACES_ENDPOINT=collector.url,
         PERENNIAL_TRACES_SAMPLE=sample,
         PERENNIAL_DRAIN_SECONDS="0",
         OTEL_BSP_SCHEDULE_DELAY="50",
+        **more,
     ) as server:
         yield server
 
@@ -133,6 +138,7 @@ def test_each_request_is_a_span(tmp_path: Path) -> None:
         )
         assert attributes(collector.spans[2])["perennial.rows"] == attributes(collector.spans[4])["perennial.rows"] == 1
         assert "perennial.rows" not in attributes(collector.spans[1])
+        assert "perennial.rows" not in attributes(collector.spans[3]), "metadata predicts no row"
         assert span.kind == 2, "a server's"
         assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 10**9
         resource = attributes(collector.exports[0].resource_spans[0].resource)
@@ -152,6 +158,35 @@ def test_the_callers_context_is_carried_on_and_decides(tmp_path: Path) -> None:
             leave(server)
         (span,) = collector.spans
         assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
+
+
+def test_each_grpc_call_is_a_span(tmp_path: Path) -> None:
+    port = free_port()
+    with collecting() as collector:
+        with (
+            traced(tmp_path, collector, "0", PERENNIAL_GRPC_PORT=str(port)),
+            grpc.insecure_channel(f"localhost:{port}") as channel,
+        ):
+
+            def call(method: str, payload: bytes, flag: str = "01") -> None:
+                stub = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+                with suppress(grpc.RpcError):
+                    stub(payload, timeout=10, metadata=[("traceparent", f"00-{TRACE}-{PARENT}-{flag}")])
+
+            call("ModelInfer", grpc_request(PATIENT, PATIENT).SerializeToString())
+            call("ModelInfer", grpc_request(PATIENT | {"cp": "9"}).SerializeToString())
+            call("ModelMetadata", messages.ModelMetadataRequest(name=MODEL).SerializeToString())
+            call("ServerLive", b"")
+            call("ModelInfer", grpc_request(PATIENT).SerializeToString(), "00")
+            until(lambda: len(collector.spans) == 3)
+        found = [attributes(span) for span in collector.spans]
+        told = [tuple(about.get(name) for name in ("rpc.method", "rpc.grpc.status_code")) for about in found]
+        assert told == [("ModelInfer", 0), ("ModelInfer", 3), ("ModelMetadata", 0)]
+        assert [about.get("perennial.rows") for about in found] == [2, None, None]
+        span, about = collector.spans[0], found[0]
+        assert (span.name, span.kind) == ("inference.GRPCInferenceService/ModelInfer", 2)
+        assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
+        assert (about["rpc.system"], about["perennial.version"]) == ("grpc", VERSION)
 
 
 def test_a_share_of_the_requests_without_a_context_is_traced(tmp_path: Path) -> None:
