@@ -204,27 +204,42 @@ async def test_without_an_operator_that_is_what_is_said(world: World) -> None:
     assert "no operator answered within 1 s: is it running?" in answer.err
 
 
-async def test_who_may_not_is_told_what(world: World) -> None:
-    await world.apply(DEPLOYMENT)
-    kubectl = world.server.kubectl
-    kubectl("-n", world.namespace, "create", "serviceaccount", "guest")
-    kubectl("-n", world.namespace, "create", "role", "look", "--verb=get,list,watch", "--resource=md.perennial.dev")
-    kubectl(
-        "-n",
-        world.namespace,
-        "create",
-        "rolebinding",
-        "look",
-        "--role=look",
-        f"--serviceaccount={world.namespace}:guest",
-    )
-    token = kubectl("-n", world.namespace, "create", "token", "guest").stdout.strip()
+def guest(world: World) -> Path:
+    """The kubeconfig of somebody without rights."""
+    world.server.kubectl("-n", world.namespace, "create", "serviceaccount", "guest")
+    token = world.server.kubectl("-n", world.namespace, "create", "token", "guest").stdout.strip()
     config = world.folder / "guest"
     config.write_text(world.server.kubeconfig.read_text())
-    kubectl(f"--kubeconfig={config}", "config", "set-credentials", "admin", f"--token={token}")
-    guest = Person(world)
-    answer = await guest.run("rollback", "heart", "--version", "heart-v1", kubeconfig=config)
+    world.server.kubectl(f"--kubeconfig={config}", "config", "set-credentials", "admin", f"--token={token}")
+    return config
+
+
+def allow(world: World, role: str, verbs: str, resources: str) -> None:
+    """Gives the guest these rights."""
+    kubectl, account = world.server.kubectl, f"--serviceaccount={world.namespace}:guest"
+    kubectl("-n", world.namespace, "create", "role", role, f"--verb={verbs}", f"--resource={resources}")
+    kubectl("-n", world.namespace, "create", "rolebinding", role, f"--role={role}", account)
+
+
+async def test_who_may_not_is_told_what(world: World) -> None:
+    await world.apply(DEPLOYMENT)
+    config = guest(world)
+    allow(world, "look", "get,list,watch", "md.perennial.dev")
+    answer = await Person(world).run("rollback", "heart", "--version", "heart-v1", kubeconfig=config)
     assert (answer.code, "not allowed: modeldeployments" in answer.err) == (1, True), answer
+
+
+async def test_a_refusal_is_never_taken_for_success_whatever_the_person_may_read(person: Person) -> None:
+    asked = ("abort", "heart", "--version", "heart-v7")
+    config = guest(person.world)
+    allow(person.world, "ask", "get,list,watch,patch", "md.perennial.dev")
+    allow(person.world, "look", "list", "mv.perennial.dev,pods,deployments.apps")
+    answer = await person.run(*asked, kubeconfig=config)
+    assert answer.code == 1
+    assert "whether it refused cannot be told, for you may not read Events here" in answer.err
+    allow(person.world, "view", "list", "events")  # the core group's, as the cluster's own view and edit have them
+    answer = await person.run(*asked, kubeconfig=config)
+    assert (answer.code, "refused: no rollout of heart-v7 is under way" in answer.err) == (1, True), answer
 
 
 @pytest.mark.parametrize("way", ["pipe", "terminal"])

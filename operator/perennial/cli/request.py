@@ -107,7 +107,7 @@ async def _request(cluster: Cluster, kind: type[Object], name: str, what: str, p
             f"no operator answered within {patience:g} s: is it running? The request stands until it is heard: "
             f"{ANNOTATION_REQUEST}={what}/{identity}"
         ) from error
-    refusal = await _refusal(cluster, raw["metadata"]["uid"], identity)
+    refusal = await _refusal(cluster, raw["metadata"]["uid"], what, identity)
     if refusal:
         raise click.ClickException(refusal)
     return answered
@@ -127,19 +127,23 @@ async def _answer(cluster: Cluster, kind: type[Object], name: str, identity: str
     raise AssertionError("a watch goes on for ever")
 
 
-async def _refusal(cluster: Cluster, uid: str, identity: str) -> str:
-    """Why the request was refused; empty when it was not. The operator writes the Event before it says handled."""
+async def _refusal(cluster: Cluster, uid: str, what: str, identity: str) -> str:
+    """Why the request was refused; empty when it was not. The operator writes the Event before it says handled.
+
+    Read from the core group, where the same Events are: the cluster's own roles for people, view and edit, have that.
+    """
     try:
-        events = await cluster.api.list("events.k8s.io/v1", "Event", cluster.namespace)
+        events = await cluster.api.list("v1", "Event", cluster.namespace)
     except ApiError as error:
         if error.status != 403:
             raise
-        click.echo("Events may not be read here, so a refusal would not be seen", err=True)
-        return ""
+        raise click.ClickException(
+            f"the operator has heard {what}; whether it refused cannot be told, for you may not read Events here"
+        ) from error
     mine: Callable[[Json], bool] = lambda event: (  # noqa: E731
         event.get("reason") == "RequestRefused"
-        and (event.get("regarding") or {}).get("uid") == uid
-        and identity in event.get("note", "")
+        and (event.get("involvedObject") or {}).get("uid") == uid
+        and identity in event.get("message", "")
     )
     found = next(filter(mine, events), None)
-    return found["note"].replace(f"request {identity} was refused", "refused") if found else ""
+    return found["message"].replace(f"request {identity} was refused", "refused") if found else ""
