@@ -136,9 +136,21 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
     for action in (
         ("get", "secrets/perennial-store"), ("list", "secrets"), ("get", "pods", "--subresource=log"),
         ("create", "pods", "--subresource=exec"), ("create", "pods"), ("delete", "modelversions"),
-        ("update", "modeltrainings"), ("create", "clusterroles"), ("list", "nodes"), ("list", "namespaces"),
+        ("update", "modeltrainings"), ("update", "modeltrainings/finalizers"), ("create", "clusterroles"),
+        ("list", "nodes"), ("list", "namespaces"),
     ):  # fmt: skip
         assert not may(*action), action
+
+
+def test_who_may_view_may_read_what_the_operator_says(server: ApiServer, namespace: str, installed: str) -> None:
+    """Through the role that is aggregated to view, edit and admin; the controller that does so does not run here."""
+    server.kubectl(
+        "-n", namespace, "create", "rolebinding", "reader", f"--clusterrole={namespace}:perennial:view", "--user=reader"
+    )
+    for kind in ("events.events.k8s.io", "modeldeployments.perennial.dev"):
+        for verb in ("get", "list", "watch", "create"):
+            answer = server.kubectl("auth", "can-i", verb, kind, "-n", namespace, "--as=reader", check=False)
+            assert (answer.stdout.strip() == "yes") == (verb != "create"), (verb, kind)
 
 
 async def test_the_rights_are_enough_for_the_operators_own_requests(

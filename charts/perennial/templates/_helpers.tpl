@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [update]
 # Owner references that block the owner's deletion: clusters with OwnerReferencesPermissionEnforcement ask for this.
 - apiGroups: [perennial.dev]
-  resources: [modeltrainings/finalizers, modeldeployments/finalizers]
+  resources: [modeldeployments/finalizers]
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments]
