@@ -34,10 +34,11 @@ class Tuned(msgspec.Struct, frozen=True):
 class Parity(msgspec.Struct, frozen=True):
     """The largest difference of a probability between the estimator and what is served, over ``rows`` rows.
 
-    ``reason`` says why the estimator itself is served and not an ONNX form of it; "" when there is one.
+    ``reason`` says why the estimator itself is served and not an ONNX form of it; "" when there is one. Then nothing is
+    compared: ``difference`` is None.
     """
 
-    difference: float
+    difference: float | None
     rows: int
     reason: str = ""
 

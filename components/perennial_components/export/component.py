@@ -38,4 +38,5 @@ def export(
             exported, found = core.export(fitted, features, storage.read_request(request).model)
         Path(served.path).write_bytes(Path(model.path).read_bytes() if exported is None else exported)
         storage.write_json(parity.path, found)
-        served.metadata.update({"framework": "skops" if exported is None else "onnx", "parity": found.difference})
+        compared = {} if found.difference is None else {"parity": found.difference}
+        served.metadata.update({"framework": "skops" if exported is None else "onnx", **compared})

@@ -29,7 +29,7 @@ def export(model: Any, features: NDArray[np.float32], name: str) -> tuple[bytes 
     except Exception as error:  # noqa: BLE001 - a converter fails in any way it likes
         reason = f"it has no ONNX form: {' '.join(str(error).split())}"
     print(f"served from skops: {reason}")
-    return None, Parity(difference=0.0, rows=len(features), reason=reason[:_REASON])
+    return None, Parity(difference=None, rows=0, reason=reason[:_REASON])
 
 
 def convert(model: Any, features: int, name: str) -> bytes:

@@ -5,6 +5,9 @@ from typing import Any
 TRUSTED = frozenset(
     {
         "numpy.dtype",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
         "sklearn.gaussian_process.kernels.ConstantKernel",
@@ -18,11 +21,14 @@ TRUSTED = frozenset(
         "sklearn.metrics._dist_metrics.MinkowskiDistance64",
         "sklearn.neighbors._ball_tree.BallTree",
         "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
     }
 )
-"""Beyond what skops trusts by itself, which is scikit-learn's estimators and numpy's arrays and functions: compiled
-parts of estimators, whose content skops cannot check. Files are believed by their SHA-256 before they come here."""
+"""Beyond what skops trusts by itself, which is scikit-learn's estimators and numpy's arrays and functions: parts of
+estimators that are none themselves, and compiled ones, whose content skops cannot check. Files are believed by their
+SHA-256 before they come here."""
 
 _SHOWN = 5
 

@@ -63,7 +63,7 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``).
 
     ``format`` is what the model is served from; ``format_reason`` says why it is not ONNX. ``parity`` is the largest
-    difference of a probability between the fitted model and the served one.
+    difference of a probability between the fitted model and its ONNX form; None where there is none to compare.
     """
 
     data: DataSummary
@@ -74,10 +74,10 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     slices: tuple[SliceMetrics, ...]
     artifacts: dict[str, Artifact]
     signature: Signature
-    parity: float
     seed: int
     packages: dict[str, str]
     pipeline_sha256: str
+    parity: float | None = None
     champion: ChampionMetrics | None = None
     format: Literal["onnx", "skops"] = "onnx"
     format_reason: str = ""

@@ -56,6 +56,7 @@ def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
     assert (result.data.rows, result.data.files, reference.rows) == (303, 1, 303)
     assert result.metrics["roc_auc"] > 0.8
     assert (result.format, result.format_reason) == ("onnx", "")
+    assert result.parity is not None
     assert result.parity < 1e-4
     assert result.pipeline_sha256 == objects.sha256(compiling.COMPILED.read_bytes())
     assert result.packages["scikit-learn"]

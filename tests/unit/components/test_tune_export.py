@@ -11,7 +11,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.semi_supervised import LabelSpreading
@@ -99,6 +102,7 @@ def test_a_model_without_onnx_form_is_served_as_it_is(hospitals: Prepared, tmp_p
     onnx, found = exporting.export(model, rows.features, "m")
     assert onnx is None
     assert found.reason.startswith("it has no ONNX form: ")
+    assert found.difference is None, "nothing was compared"
     assert "LabelSpreading" in found.reason
     save_estimator(model, str(tmp_path / "m.skops"))
     _, probabilities = probabilities_of((tmp_path / "m.skops").read_bytes(), rows.features)
@@ -118,6 +122,29 @@ def test_a_model_that_exports_otherwise_is_served_as_it_is(
     onnx, found = exporting.export(model, rows.features, "m")
     assert onnx is None
     assert found.reason.startswith("the exported model differs from the estimator")
+    assert found.difference is None, "what is served is the estimator itself"
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier((3,), max_iter=3),
+        MLPClassifier((3,), max_iter=3, solver="sgd"),
+        MLPClassifier((3,), max_iter=3, solver="lbfgs"),
+        *(CalibratedClassifierCV(GaussianNB(), method=method) for method in ("sigmoid", "isotonic", "temperature")),
+        CalibratedClassifierCV(GaussianNB(), ensemble=False),
+    ],
+    ids=lambda estimator: (
+        f"{type(estimator).__name__}-{getattr(estimator, 'solver', getattr(estimator, 'method', ''))}"
+    ),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_of_several_parts_are_read_again(estimator: Any, tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).normal(size=(120, 4)).astype(np.float32)
+    fitted = estimator.fit(rows, (rows[:, 0] > 0).astype(int))
+    save_estimator(fitted, str(tmp_path / "m.skops"))
+    again = load_estimator(str(tmp_path / "m.skops"))
+    np.testing.assert_array_equal(again.predict_proba(rows), fitted.predict_proba(rows))
 
 
 def test_types_that_nobody_vouches_for_are_refused(tmp_path: Path) -> None:
