@@ -35,7 +35,10 @@ MAX_SERIES = 2000
 SETTLED_ROWS = 512
 """Answered rows that are put into their bins at once."""
 MAX_OTHER_VERSIONS = 16
-"""Versions beside our own for which feedback is counted: a pod's series stay bounded whatever tokens come back."""
+"""Versions beside our own for which feedback is counted, fewer where so many would be over :data:`MAX_SERIES`: a pod's
+series stay bounded whatever tokens come back."""
+SHADOW_SERIES = 60
+"""What the shadows' counts take at most."""
 
 _HELP = {
     names.METRIC_REQUESTS: ("counter", "Infer requests by status code."),
@@ -109,6 +112,7 @@ class Counters:
         pod = {"deployment": deployment, **({"revision": revision} if revision else {})}
         self._keys = _Keys(pod, version, signature.classes, features, baseline.prediction)
         self._shown = False
+        self._others = min(MAX_OTHER_VERSIONS, max(0, (MAX_SERIES - SHADOW_SERIES - self.series) // self._width**2))
 
     @property
     def series(self) -> int:
@@ -157,7 +161,7 @@ class Counters:
         """Counts a true class; False when there is no room for one more version."""
         table = self._feedback.get(version)
         if table is None:
-            if len(self._feedback) > MAX_OTHER_VERSIONS:
+            if len(self._feedback) > self._others:
                 return False
             table = self._feedback[version] = FeedbackTable(self._width)
         table.counts[predicted * self._width + actual] += 1

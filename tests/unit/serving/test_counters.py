@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from perennial.contracts.baseline import bin_index
-from perennial_serving.counters import MAX_OTHER_VERSIONS, MAX_SERIES, SETTLED_ROWS, Calibration, Counters, labels
+from perennial_serving.counters import (
+    MAX_OTHER_VERSIONS,
+    MAX_SERIES,
+    SETTLED_ROWS,
+    SHADOW_SERIES,
+    Calibration,
+    Counters,
+    labels,
+)
+from perennial_serving.mirror import _REMEMBERED
+from perennial_serving.mirror_counts import ShadowCounts, exposition
 from perennial_serving.model import Model, Prediction
 from perennial_serving.protocol import InputTensor
 from tests.unit.serving.support import DEPLOYMENT, PATIENT, VERSION, named, samples, total
@@ -166,6 +176,21 @@ def test_versions_with_feedback_are_bounded(counters: Counters) -> None:
     assert all(counters.feedback(f"v{number}", 0, 0) for number in range(MAX_OTHER_VERSIONS))
     assert not counters.feedback("one too many", 0, 0)
     assert counters.feedback(VERSION, 0, 0)
+
+
+@pytest.mark.parametrize(("classes", "others"), [(2, MAX_OTHER_VERSIONS), (20, 3), (60, 0)])
+def test_many_classes_leave_room_for_fewer_versions(classes: int, others: int, model: Model) -> None:
+    signature = msgspec.structs.replace(model.signature, classes=tuple(map(str, range(classes))))
+    many = Counters(Model(model.scorer, signature, model.baseline), DEPLOYMENT, VERSION)
+    before = many.series
+    assert sum(many.feedback(f"v{number}", 0, 0) for number in range(20)) == others
+    assert many.feedback(VERSION, 0, 0)
+    assert many.series <= max(before, MAX_SERIES - SHADOW_SERIES)
+
+
+def test_the_shadows_take_no_more_than_their_part() -> None:
+    shown = exposition({}, {f"v{number}": ShadowCounts() for number in range(_REMEMBERED)}, scraper=False)
+    assert len(samples(shown.decode())) <= SHADOW_SERIES
 
 
 @given(st.text())
