@@ -311,6 +311,16 @@ async def test_no_other_child_of_somebody_else_is_taken_over(
     assert await selected(world) == {"heart-v1"}
 
 
+async def test_what_a_restore_left_without_an_owner_is_taken_back(world: World) -> None:
+    await first(world)
+    before = await world.read("Service", "heart", "v1")
+    owner = before["metadata"].pop("ownerReferences")
+    await world.user.replace(before)
+    await world.settle()
+    assert (await world.read("Service", "heart", "v1"))["metadata"]["ownerReferences"] == owner
+    assert (await said(world, "Ready"))[0] == "True"
+
+
 # --- the other kinds ------------------------------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ class Applier:
         metadata = marked["metadata"]
         live = await self._api.get(marked["apiVersion"], marked["kind"], metadata["namespace"], metadata["name"])
         self._done.pop(_absence(metadata["namespace"], marked["kind"], metadata["name"]), None)
-        if live is not None and not owned(live, owner):
+        if live is not None and not (owned(live, owner) or orphaned(live, metadata["labels"])):
             raise ApiError(422, NAME_TAKEN, _taken(live))
         if live is not None and step.scaled:
             marked = _as_scaled(marked, live)
@@ -199,6 +199,16 @@ def _number(quantity: Any) -> Decimal:
 def owned(raw: Json, uid: str) -> bool:
     """Whether ``raw`` belongs to the object ``uid``."""
     return any(each.get("uid") == uid for each in raw["metadata"].get("ownerReferences") or ())
+
+
+def orphaned(raw: Json, labels: Json) -> bool:
+    """Whether ``raw`` is a child that we made, with these labels, and that a restore or an orphaning left to nobody."""
+    metadata = raw["metadata"]
+    return (
+        not metadata.get("ownerReferences")
+        and ANNOTATION_APPLIED in (metadata.get("annotations") or {})
+        and labels.items() <= (metadata.get("labels") or {}).items()
+    )
 
 
 def _taken(live: Json) -> str:
