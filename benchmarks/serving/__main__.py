@@ -23,8 +23,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.serving.goals import goals
 from benchmarks.serving.load import PATH, Load, body, by_asyncio, by_wrk, wrk
 from benchmarks.serving.process import FILES, PEERS, ROOT, TRAINED, Server
+from benchmarks.serving.shadow import measure_shadow
 
 RESULTS = Path(__file__).parents[1] / "results" / "serving.json"
 CONNECTIONS = (1, 8, 32)
@@ -188,9 +190,16 @@ def main() -> None:
         )
     prepare(console.print, chosen.servers)
     load_before = os.getloadavg()[0]
+    shadow = {}
     with console.status("") as status:
         results = run(chosen.servers, chosen.rounds, chosen.seconds, chosen.starts, status.update)
+        if wrk() and "ours" in chosen.servers:
+            with tempfile.TemporaryDirectory() as folder:
+                shadow = measure_shadow(Path(folder), chosen.rounds, chosen.seconds, status.update)
+    met = goals(results, shadow)
     console.print(table(results))
+    for goal in met:
+        console.print(goal.line(), highlight=False)
     document = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine()
@@ -204,6 +213,8 @@ def main() -> None:
             "reported_connections": REPORTED,
         },
         "servers": results,
+        "shadow": shadow,
+        "goals": {goal.name: {"value": goal.value, "limit": goal.limit, "met": goal.met} for goal in met},
     }
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     chosen.results.write_text(json.dumps(document, indent=2) + "\n")

@@ -19,6 +19,7 @@ _LUA = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = [[BODY]]
+DELAY
 done = function(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format('\\nRESULT {"answered": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "failed": %d}\\n',
@@ -53,11 +54,12 @@ def wrk() -> str | None:
     return shutil.which("wrk")
 
 
-def by_wrk(port: int, connections: int, seconds: float, content: bytes) -> Load:
-    """Load by wrk, one thread."""
+def by_wrk(port: int, connections: int, seconds: float, content: bytes, pause_ms: int = 0) -> Load:
+    """Load by wrk, one thread; each connection pauses between an answer and its next request."""
+    delay = f"delay = function() return {pause_ms} end" if pause_ms else ""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
-        script.write_text(_LUA.replace("BODY", content.decode()))
+        script.write_text(_LUA.replace("DELAY", delay).replace("BODY", content.decode()))
         command = [
             wrk() or "wrk",
             "-t1",

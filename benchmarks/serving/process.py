@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests" / "unit" / "serving" / "fixture"
 PEERS = Path(__file__).parent / "peers"
 TRAINED = ROOT / "build" / "bench-serving" / "model.joblib"
+VARIANTS = ("ours_no_counters", "constant")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,16 +42,18 @@ def ours(name: str, folder: Path) -> Start:
     names = ("model.onnx", "signature.json", "baseline.json")
     digests = {file: hashlib.sha256((FILES / file).read_bytes()).hexdigest() for file in names}
     artifacts = [{"uri": f"file://{FILES / file}", "sha256": digests[file], "file": file} for file in names]
-    (folder / "current").write_bytes(b"a key of thirty-two bytes or so.")
+    (folder / "keys").mkdir(exist_ok=True)
+    (folder / "keys" / "current").write_bytes(b"a key of thirty-two bytes or so.")
     port = _free_port()
     env = {
         "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "serving", ".")),
         "PERENNIAL_ARTIFACTS": json.dumps(artifacts),
         "PERENNIAL_MODEL_DIR": str(FILES),
         "PERENNIAL_MODEL": MODEL,
-        "PERENNIAL_VERSION": f"{MODEL}-v1",
+        "PERENNIAL_VERSION": f"{MODEL}-{name}",
         "PERENNIAL_DEPLOYMENT": f"heart/{MODEL}",
-        "PERENNIAL_FEEDBACK_KEYS": str(folder),
+        "PERENNIAL_FEEDBACK_KEYS": str(folder / "keys"),
+        "PERENNIAL_WATCHED_DIR": str(folder),
         "PERENNIAL_DRAIN_SECONDS": "0",
         "PERENNIAL_HOST": "127.0.0.1",
         "PERENNIAL_PORT": str(port),
@@ -58,7 +61,7 @@ def ours(name: str, folder: Path) -> Start:
         "PERENNIAL_METRICS_PORT": str(_free_port()),
         "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
     }
-    module = ["perennial_serving"] if name == "ours" else ["benchmarks.serving.variant", name]
+    module = ["benchmarks.serving.variant", name] if name in VARIANTS else ["perennial_serving"]
     return Start([sys.executable, "-m", *module], env, port)
 
 
@@ -122,22 +125,27 @@ def _answers(port: int) -> bool:
 
 
 class Server:
-    """A context: the server's process, ready. ``ready_s`` is from its start to the first 200 of its readiness call."""
+    """A context: the server's process, ready, kept to one core.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    ``ready_s`` is from its start to the first 200 of its readiness call; ``log`` is its output's file.
+    """
+
+    def __init__(self, name: str, folder: Path, core: int = 0) -> None:
         folder.mkdir(exist_ok=True)
         maker = {"kserve": kserve, "mlserver": mlserver}.get(name.partition("_")[0], ours)
         start = maker(name, folder)
         self.port = start.port
         began = time.perf_counter()
-        self._log = (folder / "log").open("w")
+        self.folder = folder
+        self.log = folder / "log"
+        self._log = self.log.open("w")
         self._process = subprocess.Popen(
-            on_core(0, start.argv), env=os.environ | start.env, cwd=folder, stdout=self._log, stderr=self._log
+            on_core(core, start.argv), env=os.environ | start.env, cwd=folder, stdout=self._log, stderr=self._log
         )
         while not _answers(self.port):
             if self._process.poll() is not None or time.perf_counter() - began > 120:
                 self._process.kill()
-                raise SystemExit(f"{name} did not start: {(folder / 'log').read_text()[-2000:]}")
+                raise SystemExit(f"{name} did not start: {self.log.read_text()[-2000:]}")
             time.sleep(0.005)
         self.ready_s = time.perf_counter() - began
 
