@@ -51,7 +51,7 @@ def spec(strategy: Json, provider: str, *metrics: Json, **more: Any) -> Json:
         shared |= {"parentRef": {"name": "public", "namespace": "infra"}, "hostnames": [host]}
     analysis = {"interval": f"{INTERVAL}s", "minRequests": 5, "failureLimit": 0, "metrics": list(metrics)}
     return {
-        "predictor": PREDICTOR, "rollout": {**strategy, "analysis": analysis, "progressDeadline": "60s", **more},
+        "predictor": PREDICTOR, "rollout": {**strategy, "analysis": analysis, "progressDeadline": "3m", **more},
         "traffic": shared, "standby": {"keep": "1m"},
     }  # fmt: skip
 
