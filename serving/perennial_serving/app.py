@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from perennial_serving.bearer import CHALLENGE, Bearer
-from perennial_serving.body import BodyError, read_body, release
+from perennial_serving.body import SMALL, BodyError, read_body, release
 from perennial_serving.counters import Counters
 from perennial_serving.dialects import JSON, V1, V2, Dialect, Headers
 from perennial_serving.inference import FAILED, Inference, Refused
@@ -79,9 +79,8 @@ class Predictor:
         else:
             body = b""
             try:
-                body = await read_body(
-                    receive, self._settings.max_body_bytes, self._state, whole=self._state.whole(scope)
-                )
+                whole = "whole" in scope.get("state", ())
+                body = await read_body(receive, self._settings.max_body_bytes, self._state, whole=whole)
                 status, headers, answer = await self._answer(dialect, scope["headers"], body, began)
             except BodyError as error:
                 status, headers, answer, close = error.status, JSON, _failure(str(error)), True
@@ -89,7 +88,8 @@ class Predictor:
                 unforeseen(error)
                 status, headers, answer = 500, JSON, _failure(FAILED)
             finally:
-                release(body, self._state)
+                if len(body) > SMALL:
+                    release(body, self._state)
         self._counters.request(status, perf_counter() - began)
         if status == 499:
             return

@@ -41,21 +41,23 @@ class Connection(HttpToolsProtocol):
                 if not self.transport.is_closing():
                     self.data_received(data[begin : begin + _PIECE])
             return
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         scope: Any = self.scope
-        if scope is None or "whole" not in scope["state"]:
-            self._came += len(data)
-            if self._came >= (self.most if scope is not None and "method" in scope else _HEAD_BYTES):
-                self._refuse()
+        if self.cycle is not None and self.cycle.scope is scope:
+            if not self.cycle.more_body:
+                scope["state"]["whole"] = True
+                return
+            most = self.most
+        else:
+            most = _HEAD_BYTES
+        self._came += len(data)
+        if self._came >= most:
+            self._refuse()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self._came = 0
         self.scope["state"]["began"] = perf_counter()
-
-    def on_message_complete(self) -> None:
-        self.scope["state"]["whole"] = True
-        super().on_message_complete()
 
     def _refuse(self) -> None:
         if self.cycle is None or self.cycle.response_complete:

@@ -33,8 +33,3 @@ class State:
         """When the request's first byte was read (s, ``perf_counter``): waiting for the loop is latency too."""
         began: float = scope.get("state", _NO_STATE).get("began", 0.0)
         return began or perf_counter()
-
-    @staticmethod
-    def whole(scope: MutableMapping[str, Any]) -> bool:
-        """Whether all of the request's body has come."""
-        return "whole" in scope.get("state", _NO_STATE)
