@@ -57,7 +57,6 @@ def ours(name: str, folder: Path) -> Start:
         "PERENNIAL_DRAIN_SECONDS": "0",
         "PERENNIAL_HOST": "127.0.0.1",
         "PERENNIAL_PORT": str(port),
-        "PERENNIAL_GRPC_PORT": str(_free_port()),
         "PERENNIAL_METRICS_PORT": str(_free_port()),
         "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
     }
