@@ -129,7 +129,8 @@ class Server:
     ``ready_s`` is from its start to the first 200 of its readiness call; ``log`` is its output's file.
     """
 
-    def __init__(self, name: str, folder: Path, core: int = 0) -> None:
+    def __init__(self, name: str, folder: Path, core: int = 0, *, aside: bool = False) -> None:
+        """``aside``: it runs when nobody else on its core wants to."""
         folder.mkdir(exist_ok=True)
         maker = {"kserve": kserve, "mlserver": mlserver}.get(name.partition("_")[0], ours)
         start = maker(name, folder)
@@ -139,7 +140,11 @@ class Server:
         self.log = folder / "log"
         self._log = self.log.open("w")
         self._process = subprocess.Popen(
-            on_core(core, start.argv), env=os.environ | start.env, cwd=folder, stdout=self._log, stderr=self._log
+            on_core(core, [*(("chrt", "--idle", "0") if aside else ()), *start.argv]),
+            env=os.environ | start.env,
+            cwd=folder,
+            stdout=self._log,
+            stderr=self._log,
         )
         while not _answers(self.port):
             if self._process.poll() is not None or time.perf_counter() - began > 120:

@@ -39,7 +39,7 @@ _PART = 0.05
 """Of the time, for copies, as far as it is measured here; with the loop's and the kernel's part a copy costs more than
 twice as much. So callers wait an eighth longer at the worst, when requests come without a pause.
 """
-_AHEAD_SECONDS = 0.001
+_AHEAD_SECONDS = 0.00005
 _LATER_SECONDS = 0.002
 _REMEMBERED = 4
 """Shadow versions whose counts are kept: a pod's series stay bounded however often the setting changes."""
@@ -186,7 +186,7 @@ class Stream:
         self._sent: dict[Lane, tuple[_Copy, float]] = {}
         self._done = asyncio.Event()
         self._allowance = Allowance(_PART, _AHEAD_SECONDS, perf_counter())
-        self._later: asyncio.TimerHandle | None = None
+        self._later: asyncio.Handle | None = None
         self._loop = asyncio.get_running_loop()
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
@@ -204,9 +204,7 @@ class Stream:
         authorization = next((value for name, value in headers if name == _AUTHORIZATION), b"")
         self._waiting.append(_Copy(request, prediction, authorization, size))
         self._waiting_bytes += size
-        if len(self._waiting) == 1:
-            # The answer goes first.
-            self._loop.call_soon(self._send)
+        self._soon()
 
     def stop(self) -> None:
         """Ends at once; what has no answer yet counts as dropped."""
@@ -228,21 +226,25 @@ class Stream:
                 await asyncio.wait_for(self._done.wait(), _SECONDS)
         self.stop()
 
-    def _send(self) -> None:
-        while self._waiting and self._idle and self._later is None:
-            began = perf_counter()
-            if not self._allowance.has(began):
-                self._later = self._loop.call_later(_LATER_SECONDS, self._resume)
-                return
-            lane, copy = self._idle.pop(), self._waiting.popleft()
-            self._waiting_bytes -= copy.size
-            self._sent[lane] = copy, self._loop.time() + _SECONDS
-            lane.ask(self._bytes(copy))
-            self._allowance.spend(perf_counter() - began)
+    def _soon(self) -> None:
+        """One copy in the loop's next turn: answers go first, and none of them waits for more than one copy."""
+        if self._waiting and self._idle and self._later is None:
+            self._later = self._loop.call_soon(self._send)
 
-    def _resume(self) -> None:
+    def _send(self) -> None:
         self._later = None
-        self._send()
+        if not (self._waiting and self._idle):
+            return
+        began = perf_counter()
+        if not self._allowance.has(began):
+            self._later = self._loop.call_later(_LATER_SECONDS, self._send)
+            return
+        lane, copy = self._idle.pop(), self._waiting.popleft()
+        self._waiting_bytes -= copy.size
+        self._sent[lane] = copy, self._loop.time() + _SECONDS
+        lane.ask(self._bytes(copy))
+        self._allowance.spend(perf_counter() - began)
+        self._soon()
 
     def _bytes(self, copy: _Copy) -> bytes:
         request = copy.request
@@ -265,7 +267,7 @@ class Stream:
             why = why or f"it answered {status}"
         self._count(why)
         self._allowance.spend(perf_counter() - began)
-        self._send()
+        self._soon()
         if not self._sent and not self._waiting:
             self._done.set()
 
