@@ -22,7 +22,7 @@ test: lint generated test-unit test-api test-e2e ## Every test: lint, generated 
 
 test-unit: env-operator env-components env-serving env-clients ## Pure decisions, components and predictor
 	@$(PY)/pytest -n $(JOBS) -q tests/unit --ignore tests/unit/components --ignore tests/unit/serving
-	.venvs/serving/bin/pytest -q tests/unit/serving
+	.venvs/serving/bin/pytest -n $(JOBS) -q tests/unit/serving
 	@# Each in a process of its own: their clients define the same messages.
 	for file in tests/clients/test_*.py; do .venvs/clients/bin/pytest -q "$$file"; done
 	.venvs/components/bin/pytest -n $(JOBS) -q tests/unit/components
@@ -37,7 +37,7 @@ test-e2e: addons images env-operator env-components ## The line through, on the 
 
 test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load; about an hour
 	@eval "$$(hack/cluster/env)"
-	$(PY)/pytest -n 2 --dist load -q tests/rollouts
+	$(PY)/pytest -n 3 --dist load -q tests/rollouts
 
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
