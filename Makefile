@@ -35,7 +35,7 @@ test-e2e: addons images env-operator env-components ## The line through, on the 
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e
 
-test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load; about an hour
+test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load, about 13 minutes
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist load -q tests/rollouts
 

@@ -11,7 +11,7 @@ from perennial.contracts.names import FILE_RESULT, STORE_READ_SECRET
 from perennial.contracts.objects import sha256
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import ChampionMetrics, RunOutcome
-from perennial.domain.training_request import started
+from perennial.domain.training.request import started
 from tests.api.world import EPOCH, Nature, Scenario, World, deployment_controller, job_controller
 from tests.unit.training.support import result, spec
 

@@ -11,11 +11,11 @@ from perennial.api.rollout import AnalysisMetric
 from perennial.api.version import ModelVersion
 from perennial.cli.words import span
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION, LABEL_VERSION
-from perennial.domain import rollout_stages
 from perennial.domain.conditions import find
-from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
-from perennial.domain.rollout_quarantine import Quarantined, quarantines
-from perennial.domain.rollout_state import Finding
+from perennial.domain.rollout import stages as rollout_stages
+from perennial.domain.rollout.pods import is_ready, trouble_of_deployment, trouble_of_pod
+from perennial.domain.rollout.quarantine import Quarantined, quarantines
+from perennial.domain.rollout.state import Finding
 
 Json = dict[str, Any]
 _ANNOTATE = re.compile(r"kubectl annotate md (\S+) --overwrite perennial\.dev/request=([a-z-]+)/\S+/\$\(uuidgen\)")

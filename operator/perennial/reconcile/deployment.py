@@ -10,9 +10,9 @@ from perennial.api.drift import DriftMonitor
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
 from perennial.domain.plan import Plan
-from perennial.domain.rollout import decide
-from perennial.domain.rollout_pods import is_ready, trouble_of_deployment, trouble_of_pod
-from perennial.domain.rollout_state import Asked, Child, Pod, Snapshot
+from perennial.domain.rollout.decide import decide
+from perennial.domain.rollout.pods import is_ready, trouble_of_deployment, trouble_of_pod
+from perennial.domain.rollout.state import Asked, Child, Pod, Snapshot
 from perennial.reconcile.controller import Context
 from perennial.reconcile.measure import analysis_problem, measure
 from perennial.reconcile.moves import steps

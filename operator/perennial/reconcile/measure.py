@@ -6,11 +6,11 @@ from datetime import datetime
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected
 from perennial.api.common import seconds
 from perennial.api.deployment import ModelDeployment
-from perennial.domain.analysis import Observed, Unavailable, next_analysis
-from perennial.domain.analysis_observed import Answer, Trouble, read
-from perennial.domain.analysis_problem import problems
-from perennial.domain.analysis_queries import Subject, questions
-from perennial.domain.rollout_state import Finding
+from perennial.domain.analysis.judge import Observed, Unavailable, next_analysis
+from perennial.domain.analysis.observed import Answer, Trouble, read
+from perennial.domain.analysis.problem import problems
+from perennial.domain.analysis.queries import Subject, questions
+from perennial.domain.rollout.state import Finding
 
 PATIENCE = 5.0
 """Seconds that a look at an object waits for Prometheus in all: workers are few, and people wait for an answer."""

@@ -7,7 +7,7 @@ from perennial.api.deployment import DeploymentStatus, ModelDeployment, Revision
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import quarantine_annotation
 from perennial.domain.plan import Annotate, Apply, CreateKey, Delete, Step
-from perennial.domain.rollout_state import (
+from perennial.domain.rollout.state import (
     Autoscale,
     Child,
     Mark,

@@ -9,8 +9,8 @@ from perennial.adapters.kubernetes import ApiError, KubernetesApi
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.api.version import ArtifactRecord
 from perennial.contracts.names import FILE_MODEL
-from perennial.domain.rollout_state import Finding, Overlay
-from perennial.domain.rollout_target import configuration
+from perennial.domain.rollout.state import Finding, Overlay
+from perennial.domain.rollout.target import configuration
 from perennial.render import predictor
 from perennial.render.overlay import OverlayError, canonical, parse
 from perennial.render.security import violations

@@ -4,7 +4,7 @@ from typing import Any
 
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api.deployment import ModelDeployment
-from perennial.domain.rollout_state import Finding, RouteState
+from perennial.domain.rollout.state import Finding, RouteState
 from perennial.reconcile.apply import orphaned, owned
 from perennial.render.children import labels, preview_name
 from perennial.render.traffic import HTTP_ROUTE

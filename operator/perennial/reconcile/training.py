@@ -13,12 +13,12 @@ from perennial.api.version import ModelVersion
 from perennial.contracts.names import FILE_RESULT, LABEL_RUN, LABEL_TRAINING
 from perennial.contracts.objects import DigestMismatch, sha256
 from perennial.contracts.request import Artifact
-from perennial.domain import training
 from perennial.domain.plan import Plan
-from perennial.domain.training_request import Started, read_started
-from perennial.domain.training_run import Lost, Reported, observe
-from perennial.domain.training_state import Beginning, Fetched, Following, Snapshot, finished, running
-from perennial.domain.training_triggers import pending
+from perennial.domain.training import decide as training
+from perennial.domain.training.request import Started, read_started
+from perennial.domain.training.run import Lost, Reported, observe
+from perennial.domain.training.state import Beginning, Fetched, Following, Snapshot, finished, running
+from perennial.domain.training.triggers import pending
 from perennial.reconcile.controller import Context
 from perennial.render.run_job import launch
 
@@ -54,7 +54,7 @@ class TrainingController:
         return await _before_launch(context, snapshot) if snapshot.started is None else snapshot
 
     def decide(self, snapshot: Snapshot, now: datetime) -> Plan:
-        """See :func:`perennial.domain.training.decide`."""
+        """See :func:`perennial.domain.training.decide.decide`."""
         return training.decide(snapshot, now, launch)
 
 

@@ -13,8 +13,8 @@ from perennial.contracts.names import (
     STORE_SECRET,
 )
 from perennial.domain.plan import Create, Step
-from perennial.domain.training_request import REQUEST_KEY, Started
-from perennial.domain.training_run import CONTAINER
+from perennial.domain.training.request import REQUEST_KEY, Started
+from perennial.domain.training.run import CONTAINER
 
 USER = 65532
 REQUEST_FOLDER = "/etc/perennial"

@@ -5,7 +5,7 @@ from typing import Any
 
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.contracts.names import MIRROR_FILE, PORT_GRPC
-from perennial.domain.rollout_state import Weigh
+from perennial.domain.rollout.state import Weigh
 from perennial.render.children import metadata, preview_name, selector, settings_name
 from perennial.render.pod import predictor_of
 

@@ -11,7 +11,7 @@ from perennial.cli.follow import ENDED_OTHERWISE, Subject, Wish
 from perennial.cli.objects import Objects
 from perennial.cli.request import subject_of
 from perennial.contracts.names import quarantine_annotation
-from perennial.domain.rollout_quarantine import Quarantined
+from perennial.domain.rollout.quarantine import Quarantined
 from tests.unit.cli.support import NOW, SERVING, Json, before, canary, changed, seen, version
 
 

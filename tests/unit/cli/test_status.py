@@ -12,7 +12,7 @@ from perennial.cli.deployment import headline, stages
 from perennial.cli.tree import tree
 from perennial.cli.words import figure, short_image, span
 from perennial.contracts.names import quarantine_annotation
-from perennial.domain.rollout_quarantine import Quarantined
+from perennial.domain.rollout.quarantine import Quarantined
 from tests.unit.cli.support import (
     NOW,
     SERVING,

@@ -4,7 +4,7 @@ from typing import Any
 
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.api.version import ArtifactRecord
-from perennial.domain.rollout_target import configuration
+from perennial.domain.rollout.target import configuration
 from perennial.render import pod, predictor
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.domain.rollout_state import Weigh
+from perennial.domain.rollout.state import Weigh
 from perennial.reconcile.route import state_of
 from perennial.render import traffic
 from tests.unit.render.support import a_revision, an_owner

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from perennial.api.deployment import ModelDeployment
 from perennial.contracts.names import LABEL_REVISION, LABEL_VERSION, MIRROR_FILE
 from perennial.domain.plan import Apply, CreateKey, Delete, Step
-from perennial.domain.rollout_state import Child, Finding, Pod, RouteState
+from perennial.domain.rollout.state import Child, Finding, Pod, RouteState
 from perennial.reconcile.apply import holds
 from perennial.reconcile.route import API_MISSING, state_of
 from perennial.render.predictor import ANNOTATION_RENDERED

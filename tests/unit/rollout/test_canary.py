@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from perennial.domain.rollout_stages import canary_replicas
-from perennial.domain.rollout_state import Finding
+from perennial.domain.rollout.stages import canary_replicas
+from perennial.domain.rollout.state import Finding
 from tests.unit.rollout.world import ANALYSIS, ROLLOUTS, World, holding, play, serving
 
 
@@ -304,7 +304,7 @@ def test_a_named_standby_comes_back_with_the_pods_that_it_has() -> None:
 
 
 def test_the_next_look_is_at_the_next_moment_that_matters() -> None:
-    from perennial.domain.rollout import decide
+    from perennial.domain.rollout.decide import decide
 
     world = holding()
     assert decide(world.snapshot(), world.now).requeue == 30

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from perennial.domain.rollout_pods import trouble_of_deployment, trouble_of_pod
+from perennial.domain.rollout.pods import trouble_of_deployment, trouble_of_pod
 
 
 def ended(message: str = "", code: int = 1, reason: str = "Error") -> dict[str, Any]:

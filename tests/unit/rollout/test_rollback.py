@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from perennial.contracts.names import quarantine_annotation
-from perennial.domain.rollout_quarantine import Quarantined, read
+from perennial.domain.rollout.quarantine import Quarantined, read
 from tests.unit.rollout.world import BEGINNING, World, holding, play, serving
 
 KEY = quarantine_annotation("heart")

@@ -3,8 +3,8 @@
 import pytest
 
 from perennial.contracts.names import LABEL_REVISION, quarantine_annotation
-from perennial.domain import rollout_status
-from perennial.domain.rollout_state import Finding, Overlay
+from perennial.domain.rollout import status as rollout_status
+from perennial.domain.rollout.state import Finding, Overlay
 from perennial.reconcile import overlay
 from tests.unit.rollout.world import ROLLOUTS, holding, play, serving
 

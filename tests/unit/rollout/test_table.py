@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perennial.contracts.names import LABEL_VERSION, quarantine_annotation
-from perennial.domain.rollout_state import Finding, Overlay
+from perennial.domain.rollout.state import Finding, Overlay
 from tests.unit.rollout.world import GATEWAY, World, serving
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "rollouts.md"

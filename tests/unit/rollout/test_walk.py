@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from perennial.api.deployment import DeploymentStatus, Held, Revision
 from perennial.contracts.names import LABEL_REVISION, LABEL_VERSION, quarantine_annotation
-from perennial.domain.rollout_state import Finding, Overlay
-from perennial.domain.rollout_target import configuration_of
+from perennial.domain.rollout.state import Finding, Overlay
+from perennial.domain.rollout.target import configuration_of
 from tests.unit.rollout.world import GATEWAY, ROLLOUTS, World
 
 NUMBERS = st.integers(1, 5)

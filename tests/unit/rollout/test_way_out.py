@@ -2,7 +2,7 @@
 
 import pytest
 
-from perennial.domain.rollout_state import Finding
+from perennial.domain.rollout.state import Finding
 from tests.unit.rollout.world import ROLLOUTS, World, holding, play, serving
 
 GONE = Finding("ErrImagePull", "container predictor: no such image")

@@ -10,9 +10,9 @@ from perennial.api.deployment import DeploymentStatus, ModelDeployment, RolloutS
 from perennial.api.drift import Action
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import ANNOTATION_REQUEST, LABEL_VERSION
-from perennial.domain.analysis import Observed, Unavailable, next_analysis
+from perennial.domain.analysis.judge import Observed, Unavailable, next_analysis
 from perennial.domain.plan import Annotate, Event, Plan, Step
-from perennial.domain.rollout_state import Asked, Finding, Overlay, Snapshot
+from perennial.domain.rollout.state import Asked, Finding, Overlay, Snapshot
 from perennial.reconcile.deployment import DeploymentController
 from tests.unit.rollout.cluster import Cluster
 

@@ -16,11 +16,11 @@ from perennial.contracts.objects import sha256
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import ChampionMetrics, DataSummary, RunOutcome, RunResult, SliceMetrics
 from perennial.contracts.signature import Input, Signature
-from perennial.domain import training
 from perennial.domain.plan import Create, Delete, Event, Plan
-from perennial.domain.training_request import Started, read_started
-from perennial.domain.training_run import Lost, Reported, observe
-from perennial.domain.training_state import Beginning, Fetched, Following, Snapshot, finished, running
+from perennial.domain.training import decide as training
+from perennial.domain.training.request import Started, read_started
+from perennial.domain.training.run import Lost, Reported, observe
+from perennial.domain.training.state import Beginning, Fetched, Following, Snapshot, finished, running
 from perennial.render.run_job import launch
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import json
 
 from perennial.contracts.names import STORE_SECRET
-from perennial.domain.training_request import output, read_started, spec_hash
+from perennial.domain.training.request import output, read_started, spec_hash
 from tests.unit.training.support import ROOT, Cluster, a_deployment, a_training, spec
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import ChampionMetrics, RunOutcome
-from perennial.domain.training_request import spec_hash
+from perennial.domain.training.request import spec_hash
 from tests.unit.training.support import (
     NOW,
     ROOT,

@@ -5,8 +5,8 @@ from typing import Any
 from perennial.adapters.prometheus import Series
 from perennial.api.deployment import Measurement
 from perennial.api.rollout import Analysis, AnalysisMetric
-from perennial.domain.analysis import Observed, Unavailable, judge
-from perennial.domain.analysis_queries import Subject
+from perennial.domain.analysis.judge import Observed, Unavailable, judge
+from perennial.domain.analysis.queries import Subject
 from tests.unit.rollout.world import BEGINNING
 
 NAN, INF = float("nan"), float("inf")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.domain.analysis_figures import quantile, shift
-from perennial.domain.analysis_limits import Bounds, verdict
+from perennial.domain.analysis.figures import quantile, shift
+from perennial.domain.analysis.limits import Bounds, verdict
 from tests.unit.rollout.analysis.support import INF
 
 BUCKETS = {0.01: 50.0, 0.1: 90.0, 1.0: 99.5, INF: 100.0}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.domain.analysis import Observed, Unavailable, undecided
-from perennial.domain.analysis_observed import Trouble
+from perennial.domain.analysis.judge import Observed, Unavailable, undecided
+from perennial.domain.analysis.observed import Trouble
 from tests.unit.rollout.analysis.support import INF, NAN, NEW, STABLE, measurement, metric, observed
 from tests.unit.rollout.world import BEGINNING, holding
 

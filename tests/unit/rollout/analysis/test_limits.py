@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.domain.analysis_limits import Bounds, Figure, LimitError, bounds, verdict
+from perennial.domain.analysis.limits import Bounds, Figure, LimitError, bounds, verdict
 from tests.unit.rollout.analysis.support import metric
 
 RANK = {"Fail": 0, "Inconclusive": 1, "Pass": 2}

@@ -8,8 +8,8 @@ import pytest
 
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected, Series
 from perennial.api.rollout import Analysis
-from perennial.domain.analysis import Observed, Unavailable, judge, request_share
-from perennial.domain.analysis_problem import problem
+from perennial.domain.analysis.judge import Observed, Unavailable, judge, request_share
+from perennial.domain.analysis.problem import problem
 from perennial.reconcile import measure as patience
 from perennial.reconcile.measure import analysis_problem, measure
 from tests.unit.rollout.analysis.support import series

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.domain.analysis import Observed
-from perennial.domain.analysis_observed import Answer, read
-from perennial.domain.analysis_queries import escaped, fill, questions
+from perennial.domain.analysis.judge import Observed
+from perennial.domain.analysis.observed import Answer, read
+from perennial.domain.analysis.queries import escaped, fill, questions
 from tests.unit.rollout.analysis.support import NAN, NEW, SAME, STABLE, SUBJECT, metric, series
 
 ALL = [

@@ -9,9 +9,9 @@ import promql_parser
 from perennial.api.common import seconds
 from perennial.api.deployment import ModelDeployment
 from perennial.api.rollout import AnalysisMetric
-from perennial.domain.analysis_limits import LimitError, bounds
-from perennial.domain.analysis_queries import Subject, fill, strange_placeholders
-from perennial.domain.rollout_state import Finding
+from perennial.domain.analysis.limits import LimitError, bounds
+from perennial.domain.analysis.queries import Subject, fill, strange_placeholders
+from perennial.domain.rollout.state import Finding
 
 REASON = "AnalysisInvalid"
 _QUERY_SHOWN = 200

@@ -11,8 +11,8 @@ from perennial.api.deployment import Held, Revision
 from perennial.api.predictor import IN_PLACE, Predictor
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import short_hash
-from perennial.domain.rollout_quarantine import ROLLED_BACK, ROLLOUT_FAILED
-from perennial.domain.rollout_state import REASON_LIMIT, Draft, Finding
+from perennial.domain.rollout.quarantine import ROLLED_BACK, ROLLOUT_FAILED
+from perennial.domain.rollout.state import REASON_LIMIT, Draft, Finding
 
 REVISION_LENGTH = 10
 

@@ -8,10 +8,10 @@ are not. Whatever was not done is asked for again, for every move follows from t
 import re
 from datetime import datetime
 
-from perennial.domain.rollout_progress import roll_out
-from perennial.domain.rollout_request import handle_request
-from perennial.domain.rollout_rollback import handle_actions, roll_back
-from perennial.domain.rollout_state import (
+from perennial.domain.rollout.progress import roll_out
+from perennial.domain.rollout.request import handle_request
+from perennial.domain.rollout.rollback import handle_actions, roll_back
+from perennial.domain.rollout.state import (
     Autoscale,
     Decision,
     Draft,
@@ -22,9 +22,9 @@ from perennial.domain.rollout_state import (
     Run,
     Snapshot,
 )
-from perennial.domain.rollout_status import status_of
-from perennial.domain.rollout_target import choose
-from perennial.domain.rollout_traffic import traffic_moves
+from perennial.domain.rollout.status import status_of
+from perennial.domain.rollout.target import choose
+from perennial.domain.rollout.traffic import traffic_moves
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,52}[a-z0-9])?")
 """Names for which a Service and a Secret can be made."""

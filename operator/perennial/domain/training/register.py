@@ -11,11 +11,11 @@ from perennial.api.version import ModelVersion
 from perennial.contracts.result import RunResult
 from perennial.domain.gates import Verdict, evaluate
 from perennial.domain.plan import Create
-from perennial.domain.training_record import Malformed, finish_time, is_ours, manifest, read_result, score, version_name
-from perennial.domain.training_request import Started, split
-from perennial.domain.training_run import Lost, Reported
-from perennial.domain.training_state import Draft, Fetched
-from perennial.domain.training_status import REGISTERED
+from perennial.domain.training.record import Malformed, finish_time, is_ours, manifest, read_result, score, version_name
+from perennial.domain.training.request import Started, split
+from perennial.domain.training.run import Lost, Reported
+from perennial.domain.training.state import Draft, Fetched
+from perennial.domain.training.status import REGISTERED
 
 _MESSAGE_LIMIT = 4000
 

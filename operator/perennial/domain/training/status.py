@@ -7,7 +7,7 @@
 from perennial.api.training import Run
 from perennial.api.version import ModelVersion
 from perennial.domain.conditions import Truth, condition
-from perennial.domain.training_state import Draft, finished, running
+from perennial.domain.training.state import Draft, finished, running
 
 REGISTERED = "Registered"
 Said = tuple[Truth, str, str]

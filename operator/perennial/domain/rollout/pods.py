@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from perennial.domain.rollout_state import Finding
+from perennial.domain.rollout.state import Finding
 
 _TEXT_LIMIT = 1000
 _PATIENCE = frozenset({"PodInitializing", "ContainerCreating"})

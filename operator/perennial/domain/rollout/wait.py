@@ -5,9 +5,9 @@ from datetime import timedelta
 from perennial.api.common import seconds
 from perennial.domain.conditions import find
 from perennial.domain.refusal import REASONS
-from perennial.domain.rollout_end import fail
-from perennial.domain.rollout_stages import Stage
-from perennial.domain.rollout_state import Draft, Finding
+from perennial.domain.rollout.end import fail
+from perennial.domain.rollout.stages import Stage
+from perennial.domain.rollout.state import Draft, Finding
 
 ROUTE_PENDING = Finding("RouteNotAccepted", "the Gateway has not taken the HTTPRoute yet")
 

@@ -11,7 +11,7 @@ from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import Action, DriftMonitor
 from perennial.api.training import ModelTraining, Trigger
 from perennial.contracts.names import ANNOTATION_REQUEST
-from perennial.domain.training_request import spec_hash
+from perennial.domain.training.request import spec_hash
 
 HANDLED_LIMIT = 50
 VERB = "train"

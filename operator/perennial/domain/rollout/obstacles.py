@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.api.deployment import Measurement
-from perennial.domain.analysis import Unavailable, blind, next_analysis, satisfied, undecided
-from perennial.domain.rollout_measure import comparison, failing
-from perennial.domain.rollout_stages import Stage
-from perennial.domain.rollout_state import Draft, Finding
-from perennial.domain.rollout_wait import block
+from perennial.domain.analysis.judge import Unavailable, blind, next_analysis, satisfied, undecided
+from perennial.domain.rollout.measure import comparison, failing
+from perennial.domain.rollout.stages import Stage
+from perennial.domain.rollout.state import Draft, Finding
+from perennial.domain.rollout.wait import block
 
 
 def may_begin(draft: Draft) -> bool:

@@ -12,13 +12,13 @@ from datetime import datetime
 
 from perennial.api.training import ModelTraining, Run, Trigger
 from perennial.api.version import ModelVersion
-from perennial.domain import training_triggers as triggers
 from perennial.domain.plan import Delete, Plan
-from perennial.domain.training_register import fail, register
-from perennial.domain.training_request import job_name, spec_hash, started
-from perennial.domain.training_run import Failed, Lost, Ongoing
-from perennial.domain.training_state import JOBS_KEPT, Draft, Launch, Snapshot, Trouble, running
-from perennial.domain.training_status import conclude
+from perennial.domain.training import triggers
+from perennial.domain.training.register import fail, register
+from perennial.domain.training.request import job_name, spec_hash, started
+from perennial.domain.training.run import Failed, Lost, Ongoing
+from perennial.domain.training.state import JOBS_KEPT, Draft, Launch, Snapshot, Trouble, running
+from perennial.domain.training.status import conclude
 
 RUNNING_AGAIN = 30.0
 STORE_AGAIN = 15.0

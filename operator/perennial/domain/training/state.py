@@ -11,8 +11,8 @@ from perennial.api.training import ModelTraining, Run, TrainingStatus
 from perennial.api.version import ModelVersion
 from perennial.contracts.request import Artifact
 from perennial.domain.plan import Event, Plan, Step
-from perennial.domain.training_request import Started
-from perennial.domain.training_run import Ending, Ongoing
+from perennial.domain.training.request import Started
+from perennial.domain.training.run import Ending, Ongoing
 
 RUNS_KEPT = 10
 JOBS_KEPT = 3

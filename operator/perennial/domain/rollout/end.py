@@ -4,9 +4,9 @@ from datetime import timedelta
 
 from perennial.api.common import seconds
 from perennial.api.deployment import Held, Standing, TrafficStatus
-from perennial.domain.rollout_quarantine import Quarantined
-from perennial.domain.rollout_state import REASON_LIMIT, Draft
-from perennial.domain.rollout_target import configuration_of, known_bad
+from perennial.domain.rollout.quarantine import Quarantined
+from perennial.domain.rollout.state import REASON_LIMIT, Draft
+from perennial.domain.rollout.target import configuration_of, known_bad
 
 
 def promote(draft: Draft) -> None:

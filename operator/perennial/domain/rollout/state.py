@@ -17,10 +17,10 @@ from perennial.api.deployment import (
 from perennial.api.drift import Action
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import ANNOTATION_REQUEST
-from perennial.domain.analysis import Observed, Unavailable
+from perennial.domain.analysis.judge import Observed, Unavailable
 from perennial.domain.plan import Event
-from perennial.domain.rollout_quarantine import Quarantined, quarantines
-from perennial.domain.rollout_stages import Stage, stages
+from perennial.domain.rollout.quarantine import Quarantined, quarantines
+from perennial.domain.rollout.stages import Stage, stages
 
 REASON_LIMIT = 500
 HISTORY_LIMIT = 10

@@ -5,7 +5,7 @@ preview Service, that Service selects the stable pods: whatever a Gateway believ
 """
 
 from perennial.api.deployment import TrafficStatus
-from perennial.domain.rollout_state import Draft, Mirror, Move, NoRoute, Preview, Route, Weigh
+from perennial.domain.rollout.state import Draft, Mirror, Move, NoRoute, Preview, Route, Weigh
 
 
 def traffic_moves(draft: Draft) -> list[Move]:

@@ -1,10 +1,10 @@
 """What a measurement does to a rollout: it is counted, and it ends the rollout where a limit is exceeded."""
 
 from perennial.api.deployment import Measurement, Revision
-from perennial.domain.analysis import KEPT, Unavailable, judge, next_analysis, request_share
-from perennial.domain.rollout_end import fail
-from perennial.domain.rollout_quarantine import ROLLOUT_FAILED
-from perennial.domain.rollout_state import Draft
+from perennial.domain.analysis.judge import KEPT, Unavailable, judge, next_analysis, request_share
+from perennial.domain.rollout.end import fail
+from perennial.domain.rollout.quarantine import ROLLOUT_FAILED
+from perennial.domain.rollout.state import Draft
 
 
 def take_measurement(draft: Draft, stable: Revision) -> bool:

@@ -5,9 +5,9 @@ until the new one is ready, so that it is what comes back if the new one fails.
 """
 
 from perennial.api.deployment import Revision
-from perennial.domain.rollout_end import promote
-from perennial.domain.rollout_state import Draft, Finding
-from perennial.domain.rollout_wait import await_pods
+from perennial.domain.rollout.end import promote
+from perennial.domain.rollout.state import Draft, Finding
+from perennial.domain.rollout.wait import await_pods
 
 
 def recreate(draft: Draft, stable: Revision) -> None:

@@ -4,11 +4,11 @@ from perennial.api.common import Condition
 from perennial.api.deployment import DeploymentStatus
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_REVISION
 from perennial.domain.conditions import Truth, condition, find, without
-from perennial.domain.rollout_rollback import impossible
-from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
-from perennial.domain.rollout_target import held_cause
-from perennial.domain.rollout_traffic import traffic_status
-from perennial.domain.rollout_wait import ROUTE_PENDING
+from perennial.domain.rollout.rollback import impossible
+from perennial.domain.rollout.state import ROLLBACK_STALLED, Draft, Finding
+from perennial.domain.rollout.target import held_cause
+from perennial.domain.rollout.traffic import traffic_status
+from perennial.domain.rollout.wait import ROUTE_PENDING
 
 NEEDS_A_PERSON = frozenset({
     "VersionNotFound", "VersionNotApproved", "VersionQuarantined", "NameInvalid", "OverlayMissing", "OverlayInvalid",

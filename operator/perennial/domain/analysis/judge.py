@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from perennial.api.common import seconds
 from perennial.api.deployment import Measurement, RolloutStatus
 from perennial.api.rollout import Analysis, AnalysisMetric
-from perennial.domain.analysis_figures import LEAST_PREDICTIONS, quantile, shift
-from perennial.domain.analysis_limits import Bounds, Figure, LimitError, Result, bounds, verdict
-from perennial.domain.analysis_observed import Observed, Trouble, Unavailable
-from perennial.domain.analysis_queries import REQUESTS, source
+from perennial.domain.analysis.figures import LEAST_PREDICTIONS, quantile, shift
+from perennial.domain.analysis.limits import Bounds, Figure, LimitError, Result, bounds, verdict
+from perennial.domain.analysis.observed import Observed, Trouble, Unavailable
+from perennial.domain.analysis.queries import REQUESTS, source
 
 __all__ = [
     "KEPT", "Observed", "Unavailable", "blind", "judge", "newest", "next_analysis", "request_share", "satisfied",

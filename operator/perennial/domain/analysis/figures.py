@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chndtr
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, Distribution
-from perennial.domain.analysis_limits import Figure
+from perennial.domain.analysis.limits import Figure
 from perennial.domain.drift.bins import group
 from perennial.domain.drift.statistics import shares
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from perennial.api.common import seconds
 from perennial.api.deployment import Revision
-from perennial.domain.rollout_quarantine import ROLLED_BACK, Quarantined
-from perennial.domain.rollout_recreate import end_first, gone
-from perennial.domain.rollout_state import HANDLED_LIMIT, REASON_LIMIT, ROLLBACK_STALLED, Asked, Draft, Finding
-from perennial.domain.rollout_target import configuration_of, held_configuration, known_bad
+from perennial.domain.rollout.quarantine import ROLLED_BACK, Quarantined
+from perennial.domain.rollout.recreate import end_first, gone
+from perennial.domain.rollout.state import HANDLED_LIMIT, REASON_LIMIT, ROLLBACK_STALLED, Asked, Draft, Finding
+from perennial.domain.rollout.target import configuration_of, held_configuration, known_bad
 
 
 def last_good(draft: Draft) -> Revision | None:

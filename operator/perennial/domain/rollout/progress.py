@@ -5,14 +5,14 @@ the traffic in one write, and the next rollout begins at the first stage.
 """
 
 from perennial.api.deployment import Revision, RolloutStatus, TrafficStatus
-from perennial.domain.rollout_end import cancel, promote
-from perennial.domain.rollout_measure import take_measurement
-from perennial.domain.rollout_obstacles import may_begin, may_leave
-from perennial.domain.rollout_recreate import recreate
-from perennial.domain.rollout_stages import Stage
-from perennial.domain.rollout_state import ROLLBACK_STALLED, Draft, Finding
-from perennial.domain.rollout_traffic import traffic_status
-from perennial.domain.rollout_wait import alone, await_pods, await_route, await_traffic, block
+from perennial.domain.rollout.end import cancel, promote
+from perennial.domain.rollout.measure import take_measurement
+from perennial.domain.rollout.obstacles import may_begin, may_leave
+from perennial.domain.rollout.recreate import recreate
+from perennial.domain.rollout.stages import Stage
+from perennial.domain.rollout.state import ROLLBACK_STALLED, Draft, Finding
+from perennial.domain.rollout.traffic import traffic_status
+from perennial.domain.rollout.wait import alone, await_pods, await_route, await_traffic, block
 
 OFF_BY = 5.0
 """Percentage points between wanted and real share of pods that are worth a warning."""

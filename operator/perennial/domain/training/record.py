@@ -21,7 +21,7 @@ from perennial.contracts.names import (
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import RunResult
 from perennial.domain.gates import Verdict
-from perennial.domain.training_request import Started
+from perennial.domain.training.request import Started
 
 LABEL_MODEL = f"{GROUP}/model"
 _COLUMNS = 1000

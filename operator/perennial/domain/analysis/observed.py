@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from perennial.domain.analysis_queries import BINS, DURATIONS, LABELS, QUERY, REQUESTS, ROWS, Subject
+from perennial.domain.analysis.queries import BINS, DURATIONS, LABELS, QUERY, REQUESTS, ROWS, Subject
 from perennial.domain.drift.window import Line
 
 K = TypeVar("K")

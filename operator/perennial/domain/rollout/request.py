@@ -2,13 +2,13 @@
 
 from perennial.api.deployment import Held, RolloutStatus
 from perennial.contracts.names import ANNOTATION_REQUEST
-from perennial.domain.rollout_end import fail
-from perennial.domain.rollout_measure import comparison, failing
-from perennial.domain.rollout_progress import begin
-from perennial.domain.rollout_quarantine import ROLLED_BACK, ROLLOUT_FAILED, Quarantined
-from perennial.domain.rollout_rollback import configuration_before, objection
-from perennial.domain.rollout_state import Draft
-from perennial.domain.rollout_target import configuration_of
+from perennial.domain.rollout.end import fail
+from perennial.domain.rollout.measure import comparison, failing
+from perennial.domain.rollout.progress import begin
+from perennial.domain.rollout.quarantine import ROLLED_BACK, ROLLOUT_FAILED, Quarantined
+from perennial.domain.rollout.rollback import configuration_before, objection
+from perennial.domain.rollout.state import Draft
+from perennial.domain.rollout.target import configuration_of
 
 _ID_LIMIT = 128
 

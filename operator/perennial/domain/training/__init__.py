@@ -1,0 +1,1 @@
+"""From a trigger to a registered version. :mod:`.decide` is the way in."""
