@@ -7,7 +7,7 @@
 : "${PERENNIAL_API_PORT:=16443}"
 : "${PERENNIAL_PROMETHEUS_PORT:=19090}"
 : "${PERENNIAL_S3_PORT:=17070}"
-: "${PERENNIAL_GATEWAY_PORT:=18080}"
+: "${PERENNIAL_GATEWAY_PORT:=18081}"
 # A production Prometheus scrapes every 15 s to 60 s; demo and tests have windows of seconds.
 : "${PERENNIAL_SCRAPE_INTERVAL:=1s}"
 : "${PERENNIAL_KIND_NAME:=perennial}"
