@@ -69,6 +69,8 @@ _DOOR = f"""<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>A token is needed</title>
 <style>{_STYLE}</style>
+<h1>A token is needed</h1>
+<p>What is served here is shown to those who may use it. The token stays in this page.
 <form>{_ASKED}<button>Show the documentation</button></form>
 <pre id="answer" hidden></pre>
 <script>{_DOOR_SCRIPT}</script>
