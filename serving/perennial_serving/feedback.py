@@ -12,6 +12,7 @@ from perennial.contracts.signature import Signature, category_of
 from perennial.contracts.token import Claim, Signer, TokenError, key_id, verify
 from perennial_serving.counters import Counters
 from perennial_serving.protocol import FeedbackItem, FeedbackResponse, Refusal
+from perennial_serving.watched import state
 
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 16384
@@ -48,19 +49,11 @@ class KeyRing:
         if now - self._looked < _LOOK_SECONDS:
             return
         self._looked = now
-        seen = tuple(_state(path) for path in self._files.values())
+        seen = tuple(state(path) for path in self._files.values())
         if seen != self._seen:
             keys = {name: _content(path) for name, path in self._files.items()}
             self._seen, self._current = seen, keys["current"]
             self._all = {key_id(key): key for key in keys.values() if key}
-
-
-def _state(path: Path) -> object:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_ino, stat.st_size
 
 
 def _content(path: Path) -> bytes:

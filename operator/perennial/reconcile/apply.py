@@ -16,12 +16,10 @@ from kubernetes.utils.quantity import parse_quantity
 from perennial.adapters.kubernetes import ApiError, KubernetesApi
 from perennial.contracts.names import GROUP, MANAGED_BY
 from perennial.domain.plan import Annotate, Apply, Create, CreateKey, Delete, Event, SetFinalizers, Step
+from perennial.domain.refusal import NAME_TAKEN
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """On a child: a hash of what we last applied. With it a field that we no longer set is noticed without a write."""
-
-NAME_TAKEN = "NameTaken"
-"""The reason of an ApiError where the object that is to be applied belongs to somebody else."""
 
 KEY_BYTES = 32
 REMEMBER_SECONDS = 3600.0
@@ -80,7 +78,7 @@ class Applier:
         metadata = marked["metadata"]
         live = await self._api.get(marked["apiVersion"], marked["kind"], metadata["namespace"], metadata["name"])
         self._done.pop(_absence(metadata["namespace"], marked["kind"], metadata["name"]), None)
-        if live is not None and not (owned(live, owner) or orphaned(live, metadata["labels"])):
+        if live is not None and not ours(live, owner, metadata["labels"]):
             raise ApiError(422, NAME_TAKEN, _taken(live))
         if live is not None and step.scaled:
             marked = _as_scaled(marked, live)
@@ -201,10 +199,12 @@ def owned(raw: Json, uid: str) -> bool:
     return any(each.get("uid") == uid for each in raw["metadata"].get("ownerReferences") or ())
 
 
-def orphaned(raw: Json, labels: Json) -> bool:
-    """Whether ``raw`` is a child that we made, with these labels, and that a restore or an orphaning left to nobody."""
+def ours(raw: Json, uid: str, labels: Json) -> bool:
+    """Whether ``raw`` may be written for the object ``uid``: it belongs to it, or is a child that we made with these
+    labels and that a restore or an orphaning left to nobody.
+    """
     metadata = raw["metadata"]
-    return (
+    return owned(raw, uid) or (
         not metadata.get("ownerReferences")
         and ANNOTATION_APPLIED in (metadata.get("annotations") or {})
         and labels.items() <= (metadata.get("labels") or {}).items()

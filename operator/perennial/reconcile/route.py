@@ -5,7 +5,7 @@ from typing import Any
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api.deployment import ModelDeployment
 from perennial.domain.rollout.state import Finding, RouteState
-from perennial.reconcile.apply import orphaned, owned
+from perennial.reconcile.apply import ours
 from perennial.render.children import labels, preview_name
 from perennial.render.traffic import HTTP_ROUTE
 
@@ -28,7 +28,7 @@ async def route_of(api: KubernetesApi, owner: ModelDeployment) -> RouteState | N
     raw = await api.get(*HTTP_ROUTE, namespace, name)
     if raw is None:
         return None if await api.serves(*HTTP_ROUTE, namespace) else RouteState(trouble=_MISSING)
-    if not (owned(raw, owner.metadata.uid) or orphaned(raw, labels(owner))):
+    if not ours(raw, owner.metadata.uid, labels(owner)):
         text = f"the HTTPRoute {name} belongs to somebody else: delete it, or give the ModelDeployment another name"
         return RouteState(trouble=Finding(NOT_OURS, text))
     return state_of(raw, owner)
