@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from perennial.api.deployment import Measurement
 from perennial.domain.analysis.judge import Unavailable, blind, next_analysis, satisfied, undecided
+from perennial.domain.conditions import find
 from perennial.domain.rollout.measure import comparison, failing
 from perennial.domain.rollout.stages import Stage
 from perennial.domain.rollout.state import Draft, Finding
@@ -117,7 +118,7 @@ def _blindness(draft: Draft, missing: Sequence[Measurement]) -> Finding:
     measured = draft.snapshot.measured
     if isinstance(measured, Unavailable):
         return Finding("PrometheusUnavailable", f"paused: Prometheus does not answer ({measured.message})")
-    before = next((c for c in draft.snapshot.deployment.status.conditions if c.type == "Progressing"), None)
+    before = find(draft.snapshot.deployment.status.conditions, "Progressing")
     if measured is None and before and before.reason == "PrometheusUnavailable":
         return Finding(before.reason, before.message)
     version, interval = draft.under_way.target.version, draft.spec.rollout.analysis.interval
