@@ -6,25 +6,91 @@ from pydantic import ConfigDict, Field
 
 from perennial.api.common import (
     Column,
-    Conditions,
     Duration,
-    Generation,
     Model,
     Name,
     Object,
     PositiveDuration,
-    Status,
-    Time,
     rules,
 )
+from perennial.api.verdict import MonitorStatus
 
 
 class Window(Model):
     """The stretch of time that is judged, cut into chunks that align to the clock."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                (
+                    "!has(self.fast) || (duration(self.fast) < duration(self.length) &&"
+                    " duration(self.fast).getSeconds() * self.chunks % duration(self.length).getSeconds() == 0)"
+                ),
+                "fast must be shorter than length, and whole chunks (length / chunks)",
+            ),
+            (
+                (
+                    "!has(self.season) || (duration(self.length).getSeconds() % duration(self.season).getSeconds() == 0"
+                    " && duration(self.season).getSeconds() * self.chunks % duration(self.length).getSeconds() == 0)"
+                ),
+                "length must be whole seasons, and season whole chunks (length / chunks)",
+            ),
+        )
+    )
     length: PositiveDuration = Field(default="24h", description="How much time is judged together.")
     chunks: int = Field(
         default=24, ge=2, le=200, description="Parts of the window; they show how much the data varies by itself."
+    )
+    fast: PositiveDuration | None = Field(
+        default=None,
+        description="A shorter window at the end of the long one that is judged too: it sees large "
+        "changes sooner. The rate of false alarms is shared between both.",
+    )
+    season: PositiveDuration | None = Field(
+        default=None,
+        description="The data repeats itself after so long, such as 24h: what changes from chunk to chunk "
+        "within a season is then no noise. It takes two seasons in a window to tell.",
+    )
+
+
+class BaselineChoice(Model):
+    """What the window is compared with."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("(self.from == 'Version') == has(self.version)", "version goes with from: Version"),
+            ("self.from == 'Serving' || !has(self.windows)", "windows goes with from: Serving"),
+        )
+    )
+    source: Literal["Training", "Serving", "Version"] = Field(
+        default="Training",
+        alias="from",
+        description="Training: the rows that the serving version was trained on; it moves with each promotion. "
+        "Serving: the first windows after the version's promotion. Version: what the version named by "
+        "version was trained on, whichever serves.",
+    )
+    windows: int | None = Field(
+        default=None,
+        ge=1,
+        le=30,
+        description="Serving: so many windows are learnt from; 3 where unset. How much they "
+        "differ from each other is no drift.",
+    )
+    version: Name | None = Field(default=None, description="Version: the ModelVersion whose training data is meant.")
+
+
+class FeatureOverride(Model):
+    """How one feature is judged otherwise than the others."""
+
+    name: Column = Field(description="The feature.")
+    alpha: float | None = Field(default=None, gt=0, lt=0.5, description="Its false discovery rate.")
+    tolerance: float | None = Field(default=None, ge=0, le=10, description="Its smallest index that matters.")
+    max_missing: float | None = Field(default=None, ge=0, le=1, description="Largest share of missing values.")
+    max_invalid: float | None = Field(
+        default=None, ge=0, le=1, description="Largest share of values that were refused."
+    )
+    max_out_of_range: float | None = Field(
+        default=None, ge=0, le=1, description="Largest share of values beyond all that training saw."
     )
 
 
@@ -38,15 +104,80 @@ class Inputs(Model):
         default=0.02, ge=0, le=10, description="Smallest population stability index, bias removed, that matters."
     )
     exclude: list[Column] = Field(default=[], max_length=200, description="Features that are not judged.")
+    features: list[FeatureOverride] = Field(
+        default=[],
+        max_length=200,
+        description="Features that are judged otherwise.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    joint: bool = Field(
+        default=True,
+        description="Also judges how the features hang together: the error of reconstructing rows from the training "
+        "data's principal components.",
+    )
+
+
+class Predictions(Model):
+    """What the model predicts is judged like a feature; ``{}`` takes what inputs has."""
+
+    alpha: float | None = Field(default=None, gt=0, lt=0.5, description="Its false discovery rate.")
+    tolerance: float | None = Field(default=None, ge=0, le=10, description="Its smallest index that matters.")
+
+
+PerformanceMetric = Literal["accuracy", "precision", "recall", "f1", "log_loss"]
 
 
 class Performance(Model):
-    """How labelled feedback is judged against the version's held-out figure."""
+    """How good the model is in service, against the version's held-out figure."""
 
-    metric: Literal["accuracy"] = Field(default="accuracy", description="The figure that is judged.")
-    max_drop: float = Field(default=0.05, gt=0, le=1, description="Largest drop that is let pass, absolute.")
-    source: Literal["Labels"] = Field(default="Labels", description="Labels: from feedback with the truth.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.metric != 'log_loss' || self.source == 'Labels'", "log_loss is known from labels only"),
+        )
+    )
+    metric: PerformanceMetric = Field(default="accuracy", description="The figure that is judged.")
+    max_drop: float = Field(
+        default=0.05, gt=0, le=1, description="Largest drop that is let pass (rise, of log_loss), absolute."
+    )
+    source: Literal["Labels", "Estimated", "Both"] = Field(
+        default="Labels",
+        description="Labels: from feedback with the truth. Estimated: from calibrated probabilities, without labels; "
+        "it is blind to a change of what inputs mean. Both: labels where there are enough, otherwise the estimate.",
+    )
     min_labels: int = Field(default=50, ge=10, description="Fewer labels in a window are no ground for a verdict.")
+
+
+class Signal(Model):
+    """Any figure with bounds, looked at as each chunk closes. It does not change the verdict; it has a condition,
+    SignalsBreached, and an action of its own.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.builtin) != has(self.query)", "give one of builtin and query"),
+            ("has(self.max) || has(self.min)", "give max or min"),
+        )
+    )
+    name: Name = Field(description="What the status calls it.")
+    builtin: Literal["ErrorRate", "LatencyP50", "LatencyP99", "RequestRate", "CPU", "Memory"] | None = Field(
+        default=None,
+        description="ErrorRate: share of answers that are the server's errors. LatencyP50, LatencyP99: seconds in "
+        "which 50 or 99 % of requests are answered. RequestRate: requests a second, over the median of the window's "
+        "chunks: min: 0.1 finds a collapse. CPU, Memory: the largest share of its limit that a pod uses.",
+    )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="Any PromQL with one value as its result. {{deployment}}, {{version}}, {{namespace}}, {{name}} and "
+        "{{interval}} (a chunk) are filled in.",
+    )
+    max: float | None = Field(default=None, description="Largest good value.")
+    min: float | None = Field(default=None, description="Smallest good value.")
+    action: Literal["Alert", "Retrain", "Rollback"] | None = Field(
+        default=None,
+        description="What is done when it is out of bounds policy.consecutive chunks in a row; unset: Alert.",
+    )
 
 
 class RetrainBudget(Model):
@@ -56,18 +187,38 @@ class RetrainBudget(Model):
     days: int = Field(default=7, ge=1, le=365, description="In so many days.")
 
 
+class Maintenance(Model):
+    """A time of the week in which the monitor only watches."""
+
+    days: list[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]] = Field(
+        min_length=1, max_length=7, description="The days on which it begins."
+    )
+    start: str = Field(max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="When, such as 22:00.")
+    length: PositiveDuration = Field(description="How long, such as 4h; at most a week.")
+    time_zone: str | None = Field(
+        default=None, max_length=64, pattern=r"^[A-Za-z0-9_+\-/]+$", description="Such as Europe/Zurich; unset: UTC."
+    )
+
+
 class Policy(Model):
     """What is done about a verdict."""
 
     on_input_drift: Literal["Retrain", "Alert"] = Field(
         default="Alert",
-        description="When the inputs drift. Nothing is rolled back for that alone: an older version has seen no more "
-        "of the new world.",
+        description="When inputs or labels drift. Nothing is rolled back for that alone: an older version has seen no "
+        "more of the new world.",
     )
-    on_performance_loss: Literal["Rollback", "Retrain", "RollbackAndRetrain", "Alert"] = Field(
+    on_prediction_drift: Literal["Retrain", "Alert"] = Field(
+        default="Alert", description="When what is predicted drifts, and no input does."
+    )
+    on_performance_loss: Literal["Rollback", "Retrain", "RollbackAndRetrain", "Auto", "Alert"] = Field(
         default="Alert",
         description="When the performance is lost. Rollback: the deployment goes back to its last good version and "
-        "keeps this one out.",
+        "keeps this one out. Auto: a fresh version that is worse than its predecessor was at that age is rolled back, "
+        "an old one in a changed world is retrained (docs/drift-policy.md has the table).",
+    )
+    fresh: PositiveDuration | None = Field(
+        default=None, description="Auto: a version is fresh for so long after its promotion; unset: four windows."
     )
     consecutive: int = Field(
         default=2, ge=1, le=20, description="So many windows in a row, without overlap, must agree."
@@ -77,6 +228,9 @@ class Policy(Model):
         description="Time after an action in which none is taken; but a Retrain does not hold a Rollback back.",
     )
     retrain_budget: RetrainBudget = RetrainBudget()
+    maintenance: list[Maintenance] = Field(
+        default=[], max_length=10, description="Times in which verdicts are reached and nothing is done about them."
+    )
 
 
 class MonitorSpec(Model):
@@ -87,7 +241,9 @@ class MonitorSpec(Model):
             (
                 (
                     "has(self.training) || !(self.policy.onInputDrift == 'Retrain'"
-                    " || self.policy.onPerformanceLoss in ['Retrain', 'RollbackAndRetrain'])"
+                    " || self.policy.onPredictionDrift == 'Retrain'"
+                    " || self.policy.onPerformanceLoss in ['Retrain', 'RollbackAndRetrain', 'Auto']"
+                    " || self.signals.exists(s, has(s.action) && s.action == 'Retrain'))"
                 ),
                 "name the training that a Retrain policy retrains",
             ),
@@ -105,71 +261,25 @@ class MonitorSpec(Model):
         json_schema_extra=rules(("self == oldSelf", "deployment cannot be changed: make another DriftMonitor")),
     )
     training: Name | None = Field(default=None, description="The ModelTraining that retrains.")
+    mode: Literal["Act", "Observe"] = Field(
+        default="Act",
+        description="Observe: what would have been done stands in status.observed, and nobody hears of it.",
+    )
     window: Window = Window()
     scrape_interval: PositiveDuration = Field(
         default="15s", description="Prometheus' scrape interval for the predictors; a chunk needs 20 of them."
     )
+    baseline: BaselineChoice = BaselineChoice()
     inputs: Inputs = Inputs()
+    predictions: Predictions | None = Field(default=None, description="Judges what is predicted; unset: it does not.")
     performance: Performance | None = None
-    policy: Policy = Policy()
-
-
-Verdict = Literal["Healthy", "Drifting", "PerformanceLoss", "InsufficientData", "NoMetrics"]
-
-
-class FeatureEvidence(Status):
-    """A feature's test."""
-
-    feature: str = Field(max_length=128, description="The feature.")
-    psi: float = Field(description="The population stability index, its bias removed.")
-    threshold: float = Field(description="The largest index that is let pass.")
-    p_value: float = Field(description="How likely so much change is by chance, adjusted for the number of features.")
-    drifting: bool = Field(description="Whether the change is both significant and large.")
-    top_bin: str = Field(default="", max_length=128, description="The bin whose share changed most, with both shares.")
-
-
-class PerformanceEvidence(Status):
-    """The labelled figure of the window against the held-out one."""
-
-    metric: str = Field(max_length=64, description="The figure.")
-    reference: float = Field(description="The version's own on held-out rows.")
-    value: float | None = Field(default=None, description="The window's.")
-    low: float | None = Field(default=None, description="Bounds of the 95 % confidence interval.")
-    high: float | None = Field(default=None, description="The upper one of these bounds.")
-    labels: int = Field(default=0, description="Labels in the window.")
-    loss: bool = Field(default=False, description="Whether the drop is larger than is let pass.")
-
-
-class Action(Status):
-    """What the monitor asked for; the controllers that it concerns acknowledge by id in their own status."""
-
-    id: str = Field(max_length=128, description="What those who heard it repeat in their own status.")
-    kind: Literal["Retrain", "Rollback"] = Field(description="What was asked.")
-    version: str = Field(max_length=63, description="The version that was serving when it was asked.")
-    digest: str = Field(default="", max_length=64, description="That version's model digest.")
-    since: Time = Field(description="When it was asked.")
-    reason: str = Field(default="", max_length=512, description="Why.")
-
-
-class MonitorStatus(Status):
-    """The verdict and its evidence."""
-
-    observed_generation: Generation = None
-    conditions: Conditions = Field(default=[])
-    verdict: Verdict | None = Field(default=None, description="What the last window showed.")
-    since: Time | None = Field(default=None, description="Since when that is so.")
-    version: str = Field(default="", max_length=63, description="The version that the verdict is about.")
-    window_end: Time | None = Field(default=None, description="End of the last window that was judged.")
-    observations: int = Field(default=0, description="Predictions in the window.")
-    consecutive: int = Field(default=0, description="Windows in a row, without overlap, with this verdict.")
-    counted_until: Time | None = Field(default=None, description="End of the last window that consecutive counts.")
-    worst: str = Field(default="", max_length=256, description="The features that changed most.")
-    features: list[FeatureEvidence] = Field(
-        default=[], max_length=10, description="The features that changed most, the worst first."
+    signals: list[Signal] = Field(
+        default=[],
+        max_length=20,
+        description="Other figures with bounds: of the service, or any PromQL.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    performance: PerformanceEvidence | None = None
-    actions: list[Action] = Field(default=[], max_length=120, description="Newest first.")
-    last_action: str = Field(default="", max_length=128, description="For people: what was asked last, and when.")
+    policy: Policy = Policy()
 
 
 class DriftMonitor(Object):

@@ -19,6 +19,8 @@ INVALID = "__invalid__"
 BELOW = "__below__"
 ABOVE = "__above__"
 OTHER = "__other__"
+JOINT, PREDICTION, LABEL = "__joint__", "__prediction__", "__label__"
+"""What is judged beside the features: how they hang together, what is predicted, what turns out to be true."""
 
 PREDICTION_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Of every version's prediction: two versions can be compared only in the same bins."""
@@ -31,6 +33,9 @@ _FIRST_CATEGORY = 2
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Counts by bin: ``bins`` and ``counts`` have one length; ``edges`` (Numeric) has one more than the regular bins.
 
+    ``quantiles`` (Numeric) are the values at 0, 0.5, 1, … 100 %, so that the distribution can be told in other bins;
+    ``chunks`` are the counts by chunk of time, oldest first (see :class:`Baseline`).
+
     Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top
     20 categories, OTHER (a known category outside the top 20). ``INVALID`` is what serving refuses: a wrong type or an
     unknown category.
@@ -41,13 +46,33 @@ class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     bins: tuple[str, ...]
     counts: tuple[int, ...]
     edges: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    chunks: tuple[tuple[int, ...], ...] = ()
+
+
+class Joint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How far a row lies from where training rows lie: a change of how features hang together shows here alone.
+
+    A row of the model's tensor [F] becomes z: a number x is (x - centre) / scale, a category its share in ``shares``
+    (place -1, the last, is the missing one's), likewise centred and scaled; what is missing of a number is 0. ``axes``
+    [k][F] are the principal components that hold 65 % of the variance; the row's error is |z - axes' axes z|, and
+    ``distribution`` (Numeric, named ``__joint__``) is that of the training rows.
+    """
+
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    shares: tuple[tuple[float, ...], ...]
+    axes: tuple[tuple[float, ...], ...]
+    distribution: Distribution
 
 
 class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """``features`` over all rows of the run; ``prediction`` (probability of the positive class, in the bins of
     PREDICTION_EDGES) and ``predicted`` (Categorical, one bin a class) out of fold; ``calibration`` maps a raw
     probability to a calibrated one by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g.
-    {"accuracy": 0.85}.
+    {"accuracy": 0.85}; ``confusion`` counts held-out rows by [actual][predicted] class in the signature's order.
+
+    Where the data has a time column, ``chunk_seconds`` is the length of the chunks that distributions were counted in.
     """
 
     rows: int
@@ -56,6 +81,9 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     predicted: Distribution
     calibration: tuple[tuple[float, float], ...]
     metrics: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...] = ()
+    chunk_seconds: float = 0.0
+    joint: Joint | None = None
 
 
 def bin_index(distribution: Distribution, value: float | str | None, categories: Container[str] = ()) -> int:

@@ -65,7 +65,9 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One run of a ModelTraining. ``output`` is the store address under which the run writes its files."""
+    """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
+    column that says when a row was.
+    """
 
     namespace: str
     training: str
@@ -86,4 +88,5 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     slices: tuple[str, ...]
     seed: int
     output: str
+    time: str = ""
     champion: Champion | None = None

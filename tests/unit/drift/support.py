@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 
 from perennial.api.common import API_VERSION
-from perennial.api.drift import Action, DriftMonitor, MonitorStatus
+from perennial.api.drift import DriftMonitor
+from perennial.api.verdict import Action, MonitorStatus
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, OTHER, Baseline, Distribution
 from perennial.domain.drift.verdict import Evidence
 from perennial.domain.drift.window import Chunk, Layout

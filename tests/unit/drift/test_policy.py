@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.api.drift import Action, FeatureEvidence, MonitorStatus, Policy
+from perennial.api.drift import Policy
 from perennial.api.training import ModelTraining
+from perennial.api.verdict import Action, FeatureEvidence, MonitorStatus
 from perennial.api.version import ModelVersion
 from perennial.domain.drift.policy import Reaction, Situation, react, retraining, with_actions
 from tests.unit.drift.support import NOW, action, version_json

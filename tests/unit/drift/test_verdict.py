@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perennial.api.drift import FeatureEvidence, MonitorStatus, PerformanceEvidence, Verdict
+from perennial.api.verdict import FeatureEvidence, MonitorStatus, PerformanceEvidence, Verdict
 from perennial.domain.drift.verdict import Judgement, follow, judge, rebase
 from tests.unit.drift.support import CALM, EMPTY, NOW, OLDER, action, chunk, evidence, monitor
 

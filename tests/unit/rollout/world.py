@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.api.common import format_time
 from perennial.api.deployment import DeploymentStatus, ModelDeployment, RolloutStatus
-from perennial.api.drift import Action
+from perennial.api.verdict import Action
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import ANNOTATION_REQUEST, LABEL_VERSION
 from perennial.domain.analysis.judge import Observed, Unavailable, next_analysis

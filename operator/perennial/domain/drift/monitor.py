@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from perennial.api.common import seconds
-from perennial.api.drift import DriftMonitor, MonitorStatus
+from perennial.api.drift import DriftMonitor
+from perennial.api.verdict import MonitorStatus
 from perennial.domain.conditions import condition, find, is_true, without
 from perennial.domain.drift.policy import Reaction, Situation, react, with_actions
 from perennial.domain.drift.verdict import Evidence, Judgement, follow, judge, rebase

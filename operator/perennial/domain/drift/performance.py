@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from perennial.api.drift import Performance, PerformanceEvidence
+from perennial.api.drift import Performance
+from perennial.api.verdict import PerformanceEvidence
 
 Z95 = 1.959963984540054
 EXCESS = 1.05

@@ -6,8 +6,9 @@ from typing import Literal
 
 from perennial.api.common import seconds
 from perennial.api.deployment import DeploymentStatus
-from perennial.api.drift import Action, MonitorStatus, Policy
+from perennial.api.drift import Policy
 from perennial.api.training import ModelTraining, Run
+from perennial.api.verdict import Action, MonitorStatus
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import short_hash
 

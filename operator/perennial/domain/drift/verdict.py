@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from perennial.api.drift import FeatureEvidence, MonitorSpec, MonitorStatus, PerformanceEvidence, Verdict
+from perennial.api.drift import MonitorSpec
+from perennial.api.verdict import FeatureEvidence, MonitorStatus, PerformanceEvidence, Verdict
 from perennial.domain.drift.performance import judge_labels
 from perennial.domain.drift.statistics import MIN_ROWS, Finding, examine, judge_features
 from perennial.domain.drift.window import Chunk, Layout

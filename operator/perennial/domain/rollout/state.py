@@ -14,7 +14,7 @@ from perennial.api.deployment import (
     Standing,
     TrafficStatus,
 )
-from perennial.api.drift import Action
+from perennial.api.verdict import Action
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import ANNOTATION_REQUEST
 from perennial.domain.analysis.judge import Observed, Unavailable

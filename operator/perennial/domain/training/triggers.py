@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perennial.api.deployment import ModelDeployment
-from perennial.api.drift import Action, DriftMonitor
+from perennial.api.drift import DriftMonitor
 from perennial.api.training import ModelTraining, Trigger
+from perennial.api.verdict import Action
 from perennial.contracts.names import ANNOTATION_REQUEST
 from perennial.domain.training.request import spec_hash
 
