@@ -14,6 +14,7 @@ from perennial.contracts.signature import category_of
 
 MISSING_TEXTS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 """What counts as missing in a CSV, besides nothing at all."""
+_YEAR_1, _YEAR_10000 = -62135596800, 253402300800
 
 
 def write_table(table: pd.DataFrame, path: str) -> None:
@@ -36,6 +37,19 @@ def unreadable(column: Any) -> NDArray[np.bool_]:
     """Where a cell holds text that is no finite number."""
     values = numbers(column)
     return np.asarray(column.notna(), dtype=bool) & ~np.isfinite(values)
+
+
+def unix_seconds(column: Any) -> NDArray[np.float64]:
+    """The cells as Unix seconds: a number is such, all else is read as ISO 8601, in UTC where it names no zone.
+
+    NaN where a cell is missing, is neither, or lies outside of the years 1 to 9999 (as milliseconds do).
+    """
+    # The parser takes "now" and "today", which a run that is repeated would read otherwise.
+    dates = column.where(column.str.match(r"\d", na=False))
+    microseconds = pd.to_datetime(dates, format="ISO8601", utc=True, errors="coerce").to_numpy("datetime64[us]")
+    given = numbers(column)
+    found = np.where(np.isnan(given), microseconds.astype(np.float64) / 1e6, given)
+    return np.where((found >= _YEAR_1) & (found < _YEAR_10000), found, np.nan)
 
 
 def category_texts(column: Any) -> NDArray[np.object_]:

@@ -1,29 +1,49 @@
 """Bins that stay readable and hold comparable shares, and their counts (see ``contracts.baseline.bin_index``)."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, OTHER, Distribution
+from perennial_components.baseline.chunks import Chunks, counted_by_chunk
 
 REGULAR = 10
 TOP_CATEGORIES = 20
+_INVALID_AT = 1
+_FIRST_CATEGORY = 2
 _SPECIAL = frozenset({MISSING, INVALID, BELOW, ABOVE, OTHER})
 
 
-def numeric(name: str, values: NDArray[np.float64], invalid: int = 0) -> Distribution:
+def numeric(
+    name: str, values: NDArray[np.float64], invalid: NDArray[np.bool_] | None = None, chunks: Chunks | None = None
+) -> Distribution:
     """The distribution of ``values`` [N] (NaN: missing, infinite: invalid) in at most ``REGULAR`` quantile bins."""
-    return counted(name, edges_of(values[np.isfinite(values)]), values, invalid)
+    return counted(name, edges_of(values[np.isfinite(values)]), values, invalid, chunks)
 
 
-def counted(name: str, edges: tuple[float, ...], values: NDArray[np.float64], invalid: int = 0) -> Distribution:
-    """The distribution of ``values`` in the bins of ``edges``; ``invalid`` of the missing ones are texts."""
+def counted(
+    name: str,
+    edges: tuple[float, ...],
+    values: NDArray[np.float64],
+    invalid: NDArray[np.bool_] | None = None,
+    chunks: Chunks | None = None,
+) -> Distribution:
+    """The distribution of ``values`` in the bins of ``edges``; where ``invalid`` [N], there was a text."""
     bins = (MISSING, INVALID, BELOW, *labels_of(edges), ABOVE)
-    counts = np.bincount(numeric_places(edges, values), minlength=len(bins))
-    counts[0] -= invalid
-    counts[1] += invalid
-    return Distribution(name, "Numeric", bins, tuple(int(count) for count in counts), edges)
+    places = numeric_places(edges, values)
+    if invalid is not None:
+        places[invalid] = _INVALID_AT
+    return _distribution(name, "Numeric", bins, places, chunks, edges)
+
+
+def quantiles_of(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """The values at 0, 0.5, 1, … 100 % of those that are finite, all of them values that occur."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return ()
+    return tuple(np.quantile(finite, np.arange(201) / 200, method="inverted_cdf").tolist())
 
 
 def numeric_places(edges: tuple[float, ...], values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -33,7 +53,7 @@ def numeric_places(edges: tuple[float, ...], values: NDArray[np.float64]) -> NDA
         places[values == edges[-1]] -= 1
     else:
         places[:] = 3
-    places[np.isinf(values)] = 1
+    places[np.isinf(values)] = _INVALID_AT
     places[np.isnan(values)] = 0
     return places
 
@@ -72,15 +92,27 @@ def labels_of(edges: tuple[float, ...]) -> tuple[str, ...]:
     return (*regular[:-1], f"[{texts[-2]},{texts[-1]}]")
 
 
-def categorical(name: str, texts: NDArray[np.object_]) -> Distribution:
+def categorical(name: str, texts: NDArray[np.object_], chunks: Chunks | None = None) -> Distribution:
     """The distribution of category texts (None: missing): the most frequent by name, the others together."""
     found, counts = np.unique([text for text in texts if text is not None], return_counts=True)
     by_count = sorted(zip(counts.tolist(), found.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
-    named = [(text, count) for count, text in by_count if text not in _SPECIAL][:TOP_CATEGORIES]
-    top = dict(sorted(named))
-    missing = sum(text is None for text in texts)
-    rest = len(texts) - missing - sum(top.values())
-    return Distribution(name, "Categorical", (MISSING, INVALID, *top, OTHER), (missing, 0, *top.values(), rest))
+    top = sorted([text for _, text in by_count if text not in _SPECIAL][:TOP_CATEGORIES])
+    bins = (MISSING, INVALID, *top, OTHER)
+    place_of = {None: 0, **{text: place for place, text in enumerate(top, _FIRST_CATEGORY)}}
+    places = np.array([place_of.get(text, len(bins) - 1) for text in texts], dtype=np.int64)
+    return _distribution(name, "Categorical", bins, places, chunks)
+
+
+def _distribution(
+    name: str,
+    kind: Literal["Numeric", "Categorical"],
+    bins: tuple[str, ...],
+    places: NDArray[np.int64],
+    chunks: Chunks | None,
+    edges: tuple[float, ...] = (),
+) -> Distribution:
+    counts = tuple(np.bincount(places, minlength=len(bins)).tolist())
+    return Distribution(name, kind, bins, counts, edges, chunks=counted_by_chunk(places, len(bins), chunks))
 
 
 def _starts(values: NDArray[np.float64], atoms: list[float]) -> list[float]:

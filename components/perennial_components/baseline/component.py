@@ -7,7 +7,9 @@ from perennial_components.base import BASE_IMAGE
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def baseline(
+    request: str,
     data: dsl.Input[dsl.Dataset],
+    rows: dsl.Input[dsl.Dataset],
     signature: dsl.Input[dsl.Artifact],
     predictions: dsl.Input[dsl.Dataset],
     evaluation: dsl.Input[dsl.Artifact],
@@ -16,7 +18,9 @@ def baseline(
     """Counts what training data and predictions looked like, in the bins that serving counts.
 
     Args:
+        request: JSON of contracts.request.RunRequest.
         data: The rows that ingest read.
+        rows: The encoded rows from split.
         signature: The signature from split.
         predictions: The out-of-fold predictions from tune.
         evaluation: What evaluate measured.
@@ -33,8 +37,10 @@ def baseline(
 
         found = core.baseline(
             read_table(data.path),
+            storage.read_encoded(rows.path),
             storage.read_json(signature.path, Signature),
             storage.read_out_of_fold(predictions.path),
-            storage.read_json(evaluation.path, Evaluation).metrics,
+            storage.read_json(evaluation.path, Evaluation),
+            storage.read_request(request).time,
         )
         storage.write_json(reference.path, found)

@@ -1,37 +1,57 @@
 """What the data and the predictions looked like at training time."""
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.contracts.baseline import PREDICTION_EDGES, Baseline, Distribution
 from perennial.contracts.signature import Input, Signature
-from perennial_components.baseline.bins import categorical, counted, numeric
+from perennial_components.baseline.bins import categorical, counted, numeric, quantiles_of
 from perennial_components.baseline.calibration import calibration_points
-from perennial_components.storage import OutOfFold
-from perennial_components.table import category_texts, numbers, unreadable
+from perennial_components.baseline.chunks import Chunks, chunks_of
+from perennial_components.baseline.joint import joint_of
+from perennial_components.records import Evaluation
+from perennial_components.storage import Encoded, OutOfFold
+from perennial_components.table import category_texts, numbers, unix_seconds, unreadable
 
 
-def baseline(table: pd.DataFrame, signature: Signature, predictions: OutOfFold, metrics: dict[str, float]) -> Baseline:
-    """Features are counted over all rows of ``table``, predictions out of fold; ``metrics`` are those held out."""
+def baseline(
+    table: pd.DataFrame,
+    rows: Encoded,
+    signature: Signature,
+    predictions: OutOfFold,
+    evaluation: Evaluation,
+    time: str = "",
+) -> Baseline:
+    """Features are counted over all rows of ``table`` (``rows`` are the same, encoded), predictions out of fold.
+
+    ``time`` is the column by which they are counted in chunks too; without one there are no chunks.
+    """
     chosen = predictions.probabilities[:, signature.positive]
+    chunks = chunks_of(unix_seconds(table[time])) if time else None
+    trained = chunks.of_rows(~rows.held) if chunks else None
     return Baseline(
         rows=len(table),
-        features=tuple(_feature(item, table) for item in signature.inputs),
-        prediction=counted("probability", PREDICTION_EDGES, chosen),
+        features=tuple(_feature(item, table, chunks) for item in signature.inputs),
+        prediction=counted("probability", PREDICTION_EDGES, chosen, chunks=trained),
         predicted=_predicted(signature, predictions.probabilities),
         calibration=calibration_points(chosen, predictions.target == signature.positive),
-        metrics=metrics,
+        metrics=evaluation.metrics,
+        confusion=evaluation.confusion,
+        chunk_seconds=chunks.seconds if chunks else 0.0,
+        joint=joint_of(signature, rows.features, chunks),
     )
 
 
-def _feature(item: Input, table: pd.DataFrame) -> Distribution:
+def _feature(item: Input, table: pd.DataFrame, chunks: Chunks | None) -> Distribution:
     column = table[item.name]
     if item.kind == "Categorical":
-        return categorical(item.name, category_texts(column))
+        return categorical(item.name, category_texts(column), chunks)
     values, invalid = numbers(column), unreadable(column)
     values[invalid] = np.nan
-    return numeric(item.name, values, int(invalid.sum()))
+    found = numeric(item.name, values, invalid, chunks)
+    return msgspec.structs.replace(found, quantiles=quantiles_of(values))
 
 
 def _predicted(signature: Signature, probabilities: NDArray[np.float64]) -> Distribution:

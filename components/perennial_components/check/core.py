@@ -13,7 +13,7 @@ from perennial.contracts.signature import category_of
 from perennial_components.failure import RunError
 from perennial_components.records import Checked
 from perennial_components.split.encoding import target_labels
-from perennial_components.table import category_texts, numbers, unreadable
+from perennial_components.table import category_texts, numbers, unix_seconds, unreadable
 
 MIN_ROWS = 20
 _MOST_TOLD = 30
@@ -36,6 +36,7 @@ def check(request: RunRequest, table: pd.DataFrame) -> Checked:
     """Applies every check. Raises RunError (DataRejected) with one line for each that fails."""
     problems = [str(failing) for failing in declared(request.checks, table)]
     problems += list(_unusable(request, table))
+    problems += list(_times(request.time, table)) if request.time else []
     labels = target_labels(request.target, table[request.target.column])
     classes = {str(k): int(n) for k, n in pd.Series(labels).dropna().value_counts().sort_index().items()}
     problems += list(_classes(request, table, labels, classes))
@@ -88,6 +89,15 @@ def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
         if column.notna().any() and not np.isfinite(numbers(column)).any():
             example = column.dropna().iloc[0]
             yield f"column {name!r} is declared numeric, but none of its values is a number, for example {example}"
+
+
+def _times(name: str, table: pd.DataFrame) -> Iterator[str]:
+    column = table[name]
+    missing = np.asarray(column.isna(), dtype=bool)
+    if missing.any():
+        yield f"column {name!r} is data.time and is missing in {missing.sum()} of {len(column)} rows"
+    said = "data.time: an ISO 8601 date (2026-05-31, with or without a time) or Unix seconds"
+    yield from map(str, _failing(name, said, column, np.isnan(unix_seconds(column)) & ~missing))
 
 
 def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dict[str, int]) -> Iterator[str]:

@@ -85,10 +85,14 @@ def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
         *request.split.key,
         *request.slices,
         *(check.column for check in request.checks),
+        *([request.time] if request.time else []),
     )
     absent = [name for name in dict.fromkeys(wanted) if name not in columns]
     if absent:
-        lines = "\n".join(f"column {name!r} is not in the data{nearest(name, columns)}" for name in absent)
+        named = {request.time: ", which data.time names,"}
+        lines = "\n".join(
+            f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, columns)}" for name in absent
+        )
         raise RunError("DataRejected", f"{lines}\ncolumns are: {', '.join(columns)}")
 
 

@@ -31,7 +31,9 @@ def tabular(request: str) -> dsl.Artifact:
     exported = export(request=request, rows=rows, model=tuned.outputs["model"])
     evaluated = evaluate(request=request, data=data, rows=rows, signature=signature, served=exported.outputs["served"])
     counted = baseline(
+        request=request,
         data=data,
+        rows=rows,
         signature=signature,
         predictions=tuned.outputs["predictions"],
         evaluation=evaluated.outputs["evaluation"],

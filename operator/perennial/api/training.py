@@ -102,6 +102,12 @@ class DataSpec(Model):
         default=[], max_length=200, description="What the data must hold; a run on data that does not is refused."
     )
     split: SplitSpec = SplitSpec()
+    time: Column | None = Field(
+        default=None,
+        description="A column that says when a row was: ISO 8601 dates (2026-05-31, with or without a time; UTC where "
+        "no zone is named) or Unix seconds. The baseline is then counted by time too, and a DriftMonitor learns from "
+        "it how much the data varies by itself.",
+    )
 
 
 class FeaturesSpec(Model):
@@ -218,6 +224,13 @@ class TrainingSpec(Model):
                     " && !(self.data.target.column in self.features.categorical)"
                 ),
                 "the target column must not be a feature",
+            ),
+            (
+                (
+                    "!has(self.data.time) || (self.data.time != self.data.target.column"
+                    " && !(self.data.time in self.features.numeric) && !(self.data.time in self.features.categorical))"
+                ),
+                "data.time must be neither a feature nor the target",
             ),
         )
     )

@@ -33,8 +33,9 @@ _FIRST_CATEGORY = 2
 class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Counts by bin: ``bins`` and ``counts`` have one length; ``edges`` (Numeric) has one more than the regular bins.
 
-    ``quantiles`` (Numeric) are the values at 0, 0.5, 1, … 100 %, so that the distribution can be told in other bins;
-    ``chunks`` are the counts by chunk of time, oldest first (see :class:`Baseline`).
+    ``quantiles`` (of a numeric feature) are the values at 0, 0.5, 1, … 100 %, so that the distribution can be told in
+    other bins: each is the least finite value that at least so many of them do not exceed. ``chunks`` are the counts by
+    chunk of time, oldest first, without the chunks in which nothing was counted (see :class:`Baseline`).
 
     Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top
     20 categories, OTHER (a known category outside the top 20). ``INVALID`` is what serving refuses: a wrong type or an
@@ -55,8 +56,9 @@ class Joint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
     A row of the model's tensor [F] becomes z: a number x is (x - centre) / scale, a category its share in ``shares``
     (place -1, the last, is the missing one's), likewise centred and scaled; what is missing of a number is 0. ``axes``
-    [k][F] are the principal components that hold 65 % of the variance; the row's error is |z - axes' axes z|, and
-    ``distribution`` (Numeric, named ``__joint__``) is that of the training rows.
+    [k][F] are the first principal components that hold 65 % of the variance together, but never all that vary. The
+    row's error is |z - axes' axes z|, rounded to six decimals (``contracts.joint`` computes it), and ``distribution``
+    (Numeric, named ``__joint__``) is that of all rows of the run. ``shares`` are empty for a number.
     """
 
     centre: tuple[float, ...]
@@ -72,7 +74,8 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     probability to a calibrated one by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g.
     {"accuracy": 0.85}; ``confusion`` counts held-out rows by [actual][predicted] class in the signature's order.
 
-    Where the data has a time column, ``chunk_seconds`` is the length of the chunks that distributions were counted in.
+    Where the data has a time column, ``chunk_seconds`` is the length of the chunks that distributions were counted in,
+    60 at most; 0 where it has none, or all rows are of one time. ``joint`` is None where fewer than two inputs vary.
     """
 
     rows: int

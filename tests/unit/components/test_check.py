@@ -77,3 +77,21 @@ def test_a_target_of_words() -> None:
     table = small(num=["yes", "no"] * 20)
     assert check(request(target=Target("num", equals="yes"), **SMALL), table).classes == {"0": 20, "1": 20}
     assert check(request(target=Target("num"), **SMALL), table).classes == {"no": 20, "yes": 20}
+
+
+TIMES = ["2026-05-31", "2026-05-31T07:30:00Z", "2026-05-31 09:30+02:00", "1780000000", "1780000000.5"]
+
+
+def test_times_are_iso_dates_or_unix_seconds() -> None:
+    assert check(request(time="seen", **SMALL), small(seen=TIMES * 8)).rows == 40
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "now", "31.05.2026", "2026-13-01", "1780000000000", "inf"])
+def test_a_time_that_cannot_be_read(wrong: str) -> None:
+    assert refused(small(seen=[wrong, None, *TIMES[:2] * 19]), time="seen", **SMALL) == [
+        "column 'seen' is data.time and is missing in 1 of 40 rows",
+        (
+            "column 'seen': data.time: an ISO 8601 date (2026-05-31, with or without a time) or Unix seconds:"
+            f" 1 rows fail, for example {wrong}"
+        ),
+    ]

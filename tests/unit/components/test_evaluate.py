@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from perennial.contracts import objects
-from perennial.contracts.baseline import PREDICTION_EDGES
 from perennial.contracts.request import Artifact, Champion, Split
 from perennial.contracts.result import METRICS
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.calibration import calibration_points
-from perennial_components.baseline.core import baseline
 from perennial_components.evaluate.core import compare, evaluate, verified_reader
 from perennial_components.evaluate.metrics import measure
 from perennial_components.export.core import convert
@@ -102,18 +100,6 @@ def test_figures_by_hand() -> None:
     assert found["precision"] == found["recall"] == pytest.approx(2 / 3)
     assert found["roc_auc"] == pytest.approx(14 / 15)
     assert found["brier"] == pytest.approx(np.mean((positive - target) ** 2))
-
-
-def test_the_baseline_counts_rows_and_predictions(everyone: Any) -> None:
-    _, table, rows, signature, _, out_of_fold = everyone
-    found = baseline(table, signature, out_of_fold, {"accuracy": 0.8})
-    assert found.rows == 920
-    assert all(sum(feature.counts) == 920 for feature in found.features)
-    chol = next(feature for feature in found.features if feature.name == "chol")
-    assert chol.counts[chol.bins.index("[0,85)")] == 172, "not measured in Switzerland, an atom"
-    assert sum(found.prediction.counts) == sum(found.predicted.counts) == int((~rows.held).sum())
-    assert found.prediction.edges == PREDICTION_EDGES, "the same for every version"
-    assert found.predicted.bins == ("0", "1")
 
 
 @pytest.mark.parametrize("rows", [300, 5000])

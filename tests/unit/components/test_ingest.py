@@ -85,6 +85,12 @@ def test_missing_columns_are_all_named_with_the_nearest_one() -> None:
     )
 
 
+def test_a_time_column_that_is_not_there_is_told_by_its_field() -> None:
+    reason, message = refused(f"file://{DATA}/cleveland.csv", time="ages")
+    assert reason == "DataRejected"
+    assert message.startswith("column 'ages', which data.time names, is not in the data (did you mean 'age'?)\n")
+
+
 def test_a_store_that_is_away() -> None:
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
     with pytest.raises(RunError) as error:

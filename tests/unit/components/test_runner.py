@@ -42,7 +42,16 @@ def run(folder: Path, asked: RunRequest, **environ: str) -> tuple[int, RunOutcom
 
 
 def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
-    asked = request(candidates=(LOGISTIC, BOOSTING), trials=4, output=f"file://{tmp_path}/store/1")
+    header, *rows = (DATA / "cleveland.csv").read_text().split()
+    dated = [f"{row},2026-{1 + number % 3:02}-01" for number, row in enumerate(rows)]
+    (tmp_path / "data.csv").write_text("\n".join([f"{header},seen", *dated]))
+    asked = request(
+        source=f"file://{tmp_path}/data.csv",
+        time="seen",
+        candidates=(LOGISTIC, BOOSTING),
+        trials=4,
+        output=f"file://{tmp_path}/store/1",
+    )
     code, outcome = run(tmp_path, asked)
     assert (code, outcome.succeeded, outcome.message) == (0, True, "")
     assert outcome.result is not None
@@ -54,6 +63,10 @@ def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
     reference = msgspec.json.decode(contents["baseline.json"], type=Baseline)
     assert reference.metrics == result.metrics
     assert (result.data.rows, result.data.files, reference.rows) == (303, 1, 303)
+    assert [sum(chunk) for chunk in reference.features[0].chunks] == [101] * 3
+    assert sum(map(sum, reference.confusion)) == result.data.test_rows
+    assert reference.joint is not None
+    assert sum(reference.joint.distribution.counts) == 303
     assert result.metrics["roc_auc"] > 0.8
     assert (result.format, result.format_reason) == ("onnx", "")
     assert result.parity is not None

@@ -48,7 +48,16 @@ def test_the_request_says_all_that_the_run_may_depend_on() -> None:
     assert (request.target.column, request.target.above) == ("num", 0)
     assert (request.checks[0].max_missing, request.checks[0].allowed) == (0.5, ("1",))
     assert (request.trials, request.seed, request.champion) == (3, 7, None)
+    assert request.time == ""
     assert begun.spec_hash == spec_hash(cluster.training.spec)
+
+
+def test_the_column_that_says_when_a_row_was_goes_with_the_request() -> None:
+    cluster = launched(data={**spec()["data"], "time": "admitted"})
+    begun = read_started(cluster.config_maps[cluster.run.job])
+    assert begun is not None
+    assert begun.request.time == "admitted"
+    assert begun.spec_hash != launched().status.spec_hash, "it makes another baseline, so it is another run"
 
 
 def test_the_champion_is_the_version_in_service() -> None:

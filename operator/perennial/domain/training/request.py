@@ -95,6 +95,7 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         slices=tuple(sorted({gate.by for gate in spec.evaluation.gates if gate.by})),
         seed=spec.data.split.seed,
         output=output(root, metadata.namespace, metadata.name, run.number),
+        time=spec.data.time or "",
         champion=_champion(champion) if champion and spec.evaluation.champion else None,
     )
     return Started(request=request, spec=spec)
