@@ -6,15 +6,18 @@ would otherwise miss all that a fresh pod counted before its first one.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.contracts import names
-from perennial.contracts.baseline import Distribution
+from perennial.contracts.baseline import JOINT, PREDICTION, Baseline, Distribution, Joint
+from perennial.contracts.joint import JointError
 from perennial_serving.bins import CategoryBins, NumericBins
+from perennial_serving.exposition import family, header, rows, series
 from perennial_serving.model import Model, Prediction
+from perennial_serving.usage import Usage
 
 CODES = (200, 400, 401, 408, 413, 429, 499, 500, 504)
 REASONS = (
@@ -40,28 +43,6 @@ series stay bounded whatever tokens come back."""
 SHADOW_SERIES = 60
 """What the shadows' counts take at most."""
 
-_HELP = {
-    names.METRIC_REQUESTS: ("counter", "Infer requests by status code."),
-    names.METRIC_DURATION: (
-        "histogram",
-        "Seconds from an infer request's first byte to its answer, answered or failed by us.",
-    ),
-    names.METRIC_FEATURES: ("counter", "Feature values by the baseline's bins."),
-    names.METRIC_PREDICTION_BINS: ("counter", "Probabilities of the positive class by the baseline's bins."),
-    names.METRIC_PREDICTED: ("counter", "Predictions by predicted class."),
-    names.METRIC_CALIBRATED: ("counter", "Sum of calibrated probabilities of the positive class by predicted class."),
-    names.METRIC_FEEDBACK: ("counter", "True classes that came back, by what was predicted."),
-    names.METRIC_FEEDBACK_REJECTED: ("counter", "Feedback that was refused."),
-}
-
-
-def labels(**values: str) -> str:
-    """Label pairs in Prometheus' text format, escaped."""
-    return ",".join(
-        '{}="{}"'.format(name, value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\""))
-        for name, value in values.items()
-    )
-
 
 class Calibration:
     """A probability's calibrated value by linear interpolation between the points (x, y); none leave it as it is."""
@@ -76,17 +57,37 @@ class Calibration:
 
 
 class FeedbackTable:
-    """True classes by predicted class, of one version."""
+    """True classes by predicted class, of one version; how late they came (s), and how bad the predictions were."""
 
     def __init__(self, classes: int) -> None:
         self.counts = [0] * (classes * classes)
+        self.delay_sum, self.delays = 0.0, 0
+        self.loss_sum, self.losses = 0.0, 0
         self.shown = False
+
+
+class JointBins:
+    """Counts rows by how far they lie from where training rows lie."""
+
+    def __init__(self, joint: Joint) -> None:
+        self._error, self._bins = JointError(joint), NumericBins(joint.distribution)
+
+    @property
+    def counts(self) -> list[int]:
+        """By the bins of the baseline's distribution."""
+        return self._bins.counts
+
+    def add(self, matrix: NDArray[np.float64]) -> None:
+        """Counts rows [n,F]."""
+        self._bins.add(self._error(matrix))
 
 
 class Counters:
     """All counts of one predictor. Not for threads: the event loop alone touches them."""
 
-    def __init__(self, model: Model, deployment: str, version: str, revision: str = "") -> None:
+    def __init__(
+        self, model: Model, deployment: str, version: str, revision: str = "", usage: Usage | None = None
+    ) -> None:
         signature, baseline = model.signature, model.baseline
         by_name = {item.name: item for item in baseline.features}
         self._features = [
@@ -96,6 +97,7 @@ class Counters:
             for item in signature.inputs
         ]
         self._prediction = NumericBins(baseline.prediction)
+        self._joint = JointBins(baseline.joint) if baseline.joint else None
         self._calibration = Calibration(baseline.calibration)
         self._predicted = np.zeros(len(signature.classes), dtype=np.int64)
         self._calibrated = np.zeros(len(signature.classes))
@@ -110,9 +112,15 @@ class Counters:
         features = [by_name[item.name] for item in signature.inputs]
         # Two configurations of one version are told apart by their revision alone.
         pod = {"deployment": deployment, **({"revision": revision} if revision else {})}
-        self._keys = _Keys(pod, version, signature.classes, features, baseline.prediction)
+        self._keys = _Keys(pod, version, signature.classes, features, baseline)
+        self._usage = usage or Usage()
         self._shown = False
-        self._others = min(MAX_OTHER_VERSIONS, max(0, (MAX_SERIES - SHADOW_SERIES - self.series) // self._width**2))
+        self._shares: list[str] = []
+        room = MAX_SERIES - SHADOW_SERIES - self.series
+        self._others = min(MAX_OTHER_VERSIONS, max(0, room // self._keys.feedback_series))
+        shares = self._keys.shares(features, baseline)
+        if len(shares) <= room - self._others * self._keys.feedback_series:
+            self._shares = shares
 
     @property
     def series(self) -> int:
@@ -142,12 +150,14 @@ class Counters:
         """Puts what was answered into its bins."""
         if not self._rows:
             return
-        columns = np.concatenate([matrix for matrix, _ in self._answered]).T
+        matrix = np.concatenate([matrix for matrix, _ in self._answered])
         predicted = np.array([label for _, prediction in self._answered for label in prediction.predicted])
         positive = np.array([p for _, prediction in self._answered for p in prediction.positive])
         self._answered, self._rows = [], 0
-        for counter, column in zip(self._features, columns, strict=True):
+        for counter, column in zip(self._features, matrix.T, strict=True):
             counter.add(column)
+        if self._joint:
+            self._joint.add(matrix)
         self._prediction.add(positive)
         self._predicted += np.bincount(predicted, minlength=self._width)
         self._calibrated += np.bincount(predicted, self._calibration(positive), minlength=self._width)
@@ -157,14 +167,23 @@ class Counters:
         for feature, count in by_feature.items():
             self._features[feature].counts[1] += count
 
-    def feedback(self, version: str, predicted: int, actual: int) -> bool:
-        """Counts a true class; False when there is no room for one more version."""
+    def feedback(
+        self, version: str, predicted: int, actual: int, delay: float = 0.0, loss: float | None = None
+    ) -> bool:
+        """Counts a true class that came ``delay`` seconds after its prediction, and the prediction's log ``loss`` where
+        it is known; False when there is no room for one more version.
+        """
         table = self._feedback.get(version)
         if table is None:
             if len(self._feedback) > self._others:
                 return False
             table = self._feedback[version] = FeedbackTable(self._width)
         table.counts[predicted * self._width + actual] += 1
+        table.delay_sum += delay
+        table.delays += 1
+        if loss is not None:
+            table.loss_sum += loss
+            table.losses += 1
         return True
 
     def feedback_rejected(self, reason: str) -> None:
@@ -187,26 +206,48 @@ class Counters:
 
     def _lines(self, *, zero: bool, hold: bool = True) -> Iterator[str]:
         keys = self._keys
-        yield from _family(names.METRIC_REQUESTS, keys.requests, self._requests.values(), zero=zero)
+        yield from family(names.METRIC_REQUESTS, keys.requests, self._requests.values(), zero=zero)
         yield from self._histogram(zero=zero)
-        yield from _header(names.METRIC_FEATURES)
+        yield from header(names.METRIC_FEATURES)
         for prefixes, counter in zip(keys.features, self._features, strict=True):
-            yield from _rows(prefixes, counter.counts, zero=zero)
-        yield from _family(names.METRIC_PREDICTION_BINS, keys.prediction, self._prediction.counts, zero=zero)
-        yield from _family(names.METRIC_PREDICTED, keys.predicted, self._predicted.tolist(), zero=zero)
-        yield from _family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated.tolist(), zero=zero)
-        yield from _header(names.METRIC_FEEDBACK)
-        for version, table in self._feedback.items():
-            yield from _rows(keys.feedback(version), table.counts, zero=zero or (hold and not table.shown))
-        yield from _family(names.METRIC_FEEDBACK_REJECTED, keys.rejected, self._rejected.values(), zero=zero)
+            yield from rows(prefixes, counter.counts, zero=zero)
+        yield from family(names.METRIC_PREDICTION_BINS, keys.prediction, self._prediction.counts, zero=zero)
+        if self._joint:
+            yield from family(names.METRIC_JOINT, keys.joint, self._joint.counts, zero=zero)
+        yield from family(names.METRIC_PREDICTED, keys.predicted, self._predicted.tolist(), zero=zero)
+        yield from family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated.tolist(), zero=zero)
+        yield from self._feedback_lines(zero=zero, hold=hold)
+        yield from family(names.METRIC_FEEDBACK_REJECTED, keys.rejected, self._rejected.values(), zero=zero)
+        if self._shares:
+            yield from header(names.METRIC_BASELINE)
+            yield from self._shares
+        for name, value in self._usage.read():
+            yield from family(name, [keys.usage(name)], [value], zero=False)
+
+    def _feedback_lines(self, *, zero: bool, hold: bool) -> Iterator[str]:
+        keys = self._keys
+        tables = [(version, table, zero or (hold and not table.shown)) for version, table in self._feedback.items()]
+        yield from header(names.METRIC_FEEDBACK)
+        for version, table, blank in tables:
+            yield from rows(keys.feedback(version), table.counts, zero=blank)
+        yield from header(names.METRIC_FEEDBACK_DELAY)
+        for version, table, blank in tables:
+            prefixes = keys.summary(names.METRIC_FEEDBACK_DELAY, version)
+            yield from rows(prefixes, [table.delay_sum, table.delays], zero=blank)
+        if self._width != 2:
+            return
+        yield from header(names.METRIC_FEEDBACK_LOSS)
+        for version, table, blank in tables:
+            prefixes = keys.summary(names.METRIC_FEEDBACK_LOSS, version)
+            yield from rows(prefixes, [table.loss_sum, table.losses], zero=blank)
 
     def _histogram(self, *, zero: bool) -> Iterator[str]:
-        yield from _header(names.METRIC_DURATION)
+        yield from header(names.METRIC_DURATION)
         total, cumulative = 0, []
         for count in self._durations:
             total += count
             cumulative.append(total)
-        yield from _rows(self._keys.durations, [*cumulative, self._duration_sum, total], zero=zero)
+        yield from rows(self._keys.durations, [*cumulative, self._duration_sum, total], zero=zero)
 
 
 class _Keys:
@@ -218,48 +259,54 @@ class _Keys:
         version: str,
         classes: tuple[str, ...],
         features: Sequence[Distribution],
-        prediction: Distribution,
+        baseline: Baseline,
     ) -> None:
         base = {**pod, "version": version}
-        self._pod, self._classes = pod, classes
-        self.requests = [_series(names.METRIC_REQUESTS, **base, code=str(code)) for code in CODES]
+        self._pod, self._base, self._classes = pod, base, classes
+        self.requests = [series(names.METRIC_REQUESTS, **base, code=str(code)) for code in CODES]
         limits = [*map(repr, BUCKETS), "+Inf"]
-        self.durations = [_series(f"{names.METRIC_DURATION}_bucket", **base, le=limit) for limit in limits]
-        self.durations += [_series(f"{names.METRIC_DURATION}_{part}", **base) for part in ("sum", "count")]
+        self.durations = [series(f"{names.METRIC_DURATION}_bucket", **base, le=limit) for limit in limits]
+        self.durations += [series(f"{names.METRIC_DURATION}_{part}", **base) for part in ("sum", "count")]
         self.features = [
-            [_series(names.METRIC_FEATURES, **base, feature=item.name, bin=name) for name in item.bins]
+            [series(names.METRIC_FEATURES, **base, feature=item.name, bin=name) for name in item.bins]
             for item in features
         ]
-        self.prediction = [_series(names.METRIC_PREDICTION_BINS, **base, bin=name) for name in prediction.bins]
-        self.predicted = [_series(names.METRIC_PREDICTED, **base, predicted=name) for name in classes]
-        self.calibrated = [_series(names.METRIC_CALIBRATED, **base, predicted=name) for name in classes]
-        self.rejected = [_series(names.METRIC_FEEDBACK_REJECTED, **base, reason=reason) for reason in REASONS]
+        self.prediction = [series(names.METRIC_PREDICTION_BINS, **base, bin=name) for name in baseline.prediction.bins]
+        joint = baseline.joint.distribution.bins if baseline.joint else ()
+        self.joint = [series(names.METRIC_JOINT, **base, bin=name) for name in joint]
+        self.predicted = [series(names.METRIC_PREDICTED, **base, predicted=name) for name in classes]
+        self.calibrated = [series(names.METRIC_CALIBRATED, **base, predicted=name) for name in classes]
+        self.rejected = [series(names.METRIC_FEEDBACK_REJECTED, **base, reason=reason) for reason in REASONS]
+
+    @property
+    def feedback_series(self) -> int:
+        """How many series one version's feedback is."""
+        return len(self._classes) ** 2 + (4 if len(self._classes) == 2 else 2)
 
     def feedback(self, version: str) -> list[str]:
+        """By predicted and true class."""
         base = {**self._pod, "version": version}
         return [
-            _series(names.METRIC_FEEDBACK, **base, predicted=predicted, actual=actual)
+            series(names.METRIC_FEEDBACK, **base, predicted=predicted, actual=actual)
             for predicted in self._classes
             for actual in self._classes
         ]
 
+    def summary(self, name: str, version: str) -> list[str]:
+        """Sum and count."""
+        return [series(f"{name}_{part}", **self._pod, version=version) for part in ("sum", "count")]
 
-def _series(name: str, /, **pairs: str) -> str:
-    return f"{name}{{{labels(**pairs)}}} "
+    def usage(self, name: str) -> str:
+        """The process's one series of a metric."""
+        return series(name, **self._base)
 
-
-def _header(name: str) -> Iterator[str]:
-    kind, text = _HELP[name]
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
-
-
-def _rows(prefixes: Sequence[str], values: Iterable[float], *, zero: bool) -> Iterator[str]:
-    if zero:
-        return (prefix + "0" for prefix in prefixes)
-    return (prefix + repr(value) for prefix, value in zip(prefixes, values, strict=True))
-
-
-def _family(name: str, prefixes: Sequence[str], values: Iterable[float], *, zero: bool) -> Iterator[str]:
-    yield from _header(name)
-    yield from _rows(prefixes, values, zero=zero)
+    def shares(self, features: Sequence[Distribution], baseline: Baseline) -> list[str]:
+        """What was in each bin in training, which never changes, with the values."""
+        counted = [(item.name, item) for item in features] + [(PREDICTION, baseline.prediction)]
+        counted += [(JOINT, baseline.joint.distribution)] if baseline.joint else []
+        return [
+            series(names.METRIC_BASELINE, **self._base, feature=name, bin=bin_name) + f"{count / sum(item.counts):.6g}"
+            for name, item in counted
+            if any(item.counts)
+            for bin_name, count in zip(item.bins, item.counts, strict=True)
+        ]

@@ -1,9 +1,11 @@
 """Labels that come back: a signed token says what was predicted, so no prediction is stored.
 
+Where there are two classes it says how probable that was, too: "<row>.<probability in 1/10000>" in place of the row.
 A token counts once in this process. Another pod, or this one after a restart, would count it again: whoever reads the
 counters holds feedback against predictions and doubts labels that outnumber them.
 """
 
+import math
 import secrets
 import time
 from pathlib import Path
@@ -11,11 +13,13 @@ from pathlib import Path
 from perennial.contracts.signature import Signature, category_of
 from perennial.contracts.token import Claim, Signer, TokenError, key_id, verify
 from perennial_serving.counters import Counters
+from perennial_serving.model import Prediction
 from perennial_serving.protocol import FeedbackItem, FeedbackResponse, Refusal
 from perennial_serving.watched import state
 
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 16384
+_SCALE = 10_000
 TOKEN_REASONS = frozenset({"malformed", "unknown_key", "forged", "expired", "wrong_deployment"})
 
 
@@ -72,12 +76,13 @@ class Feedback:
         """``deployment`` is "namespace/name"; a token is good for ``lifetime`` seconds."""
         self._keys, self._counters = keys, counters
         self._classes = {label: place for place, label in enumerate(signature.classes)}
-        self._labels = signature.classes
+        self._labels, self._positive = signature.classes, signature.positive
+        self._binary = len(signature.classes) == 2
         self._deployment, self._version, self._lifetime = deployment, version, lifetime
         self._process = secrets.token_hex(6)
         self._row = 0
         self._signers: list[Signer] = []
-        self._signers_of: tuple[bytes, int] = (b"", 0)
+        self._second = 0
         self._counted: dict[tuple[str, str], None] = {}
 
     @property
@@ -85,21 +90,32 @@ class Feedback:
         """Whether a key is mounted."""
         return bool(self._keys.current)
 
-    def tokens(self, predicted: list[int]) -> list[str]:
-        """One token for each predicted class index."""
-        tokens, signers = [], self._signers_now()
-        for label in predicted:
-            self._row += 1
-            tokens.append(signers[label].sign(f"{self._process}{self._row:x}"))
-        return tokens
+    def tokens(self, prediction: Prediction) -> list[str]:
+        """One token for each row."""
+        signers = self._signers_now()
+        return [
+            self._token(signers, label, p) for label, p in zip(prediction.predicted, prediction.positive, strict=True)
+        ]
+
+    def token(self, prediction: Prediction) -> str:
+        """The token for the only row."""
+        return self._token(self._signers_now(), prediction.predicted[0], prediction.positive[0])
+
+    def _token(self, signers: list[Signer], label: int, p: float) -> str:
+        """The token for a row of class ``label``; ``p`` is the positive class's probability."""
+        self._row += 1
+        if not self._binary:
+            return signers[label].sign(f"{self._process}{self._row}")
+        chosen = p if label == self._positive else 1 - p
+        return signers[label].sign(f"{self._process}{self._row}.{int(chosen * _SCALE + 0.5)}")
 
     def _signers_now(self) -> list[Signer]:
-        """One signer for each class; good for this second."""
-        now = (self._keys.current, int(time.time()))
-        if now != self._signers_of:
-            key, expires = now[0], now[1] + self._lifetime
-            claims = (Claim(self._deployment, self._version, label, expires, "") for label in self._labels)
-            self._signers, self._signers_of = [Signer(key, claim) for claim in claims], now
+        """One signer for each class; good for this second, in which the keys are not looked at again."""
+        now = int(time.time())
+        if now != self._second:
+            key = self._keys.current
+            claims = (Claim(self._deployment, self._version, label, now + self._lifetime, "") for label in self._labels)
+            self._signers, self._second = [Signer(key, claim) for claim in claims], now
         return self._signers
 
     def take(self, items: list[FeedbackItem]) -> FeedbackResponse:
@@ -114,8 +130,9 @@ class Feedback:
 
     def _take(self, item: FeedbackItem) -> str:
         """The reason for which ``item`` is refused; "" when it was counted."""
+        now = time.time()
         try:
-            claim = verify(self._keys.all, item.token, time.time(), self._deployment)
+            claim = verify(self._keys.all, item.token, now, self._deployment)
         except TokenError as error:
             return error.reason
         predicted, actual = self._classes.get(claim.predicted), self._classes.get(category_of(item.actual))
@@ -124,12 +141,26 @@ class Feedback:
         once = (claim.version, claim.row)
         if once in self._counted:
             return "replayed"
-        if not self._counters.feedback(claim.version, predicted, actual):
+        delay = max(0.0, now - (claim.expires - self._lifetime))
+        loss = _loss(claim.row, right=predicted == actual) if self._binary else None
+        if not self._counters.feedback(claim.version, predicted, actual, delay, loss):
             return "too_many_versions"
         self._counted[once] = None
         if len(self._counted) > _REMEMBERED:
             del self._counted[next(iter(self._counted))]
         return ""
+
+
+def _loss(row: str, *, right: bool) -> float | None:
+    """The log loss of a prediction between two classes, by its token's ``row``; None for a token that does not tell.
+
+    A probability is known to half of its last digit, so none is 0 or 1.
+    """
+    _, _, scaled = row.partition(".")
+    if not scaled.isdecimal():
+        return None
+    chosen = min(max(int(scaled), 0.5), _SCALE - 0.5) / _SCALE
+    return -math.log(chosen if right else 1 - chosen)
 
 
 def status_of(response: FeedbackResponse) -> int:

@@ -60,7 +60,7 @@ class Inference:
         predicted, copied = prediction.predicted, is_copy(headers)
         if self._mirror.stream is not None and not copied:
             self._mirror.stream.offer(body, prediction, headers, len(body))
-        token = self.feedback.tokens(predicted)[0] if self.feedback.enabled and not copied else None
+        token = self.feedback.token(prediction) if self.feedback.enabled and not copied else None
         return self._writer.write(predicted[0], prediction.probability[0], token, request.id)
 
     async def infer(
@@ -90,7 +90,7 @@ class Inference:
             elif name == "probability":
                 outputs.append(OutputTensor(name, shape, "FP64", prediction.probability))
             elif self.feedback.enabled and not copied:
-                outputs.append(OutputTensor(name, shape, "BYTES", self.feedback.tokens(prediction.predicted)))
+                outputs.append(OutputTensor(name, shape, "BYTES", self.feedback.tokens(prediction)))
         if self._mirror.stream is not None and not copied:
             self._mirror.stream.offer(request, prediction, headers, size)
         return InferResponse(self.settings.model, self.settings.version, outputs, request.id)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from perennial.contracts import names
-from perennial_serving.counters import labels
+from perennial_serving.exposition import labels
 from perennial_serving.protocol import InferResponse
 
 COMPARED, FAILED, DROPPED = "compared", "failed", "dropped"

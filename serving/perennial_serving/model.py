@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import Baseline
+from perennial.contracts.baseline import Baseline, Joint
 from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_SIGNATURE, FILE_SKOPS
 from perennial.contracts.signature import Signature
 from perennial_serving.inputs import Decoder, InputError, Rows
@@ -118,6 +118,8 @@ def load(files: Mapping[str, bytes]) -> Model:
     _check(signature, baseline)
     model = Model(_scorer(files), signature, baseline)
     model.warm_up()
+    if baseline.joint is not None:
+        _check_joint(signature, baseline.joint)
     return model
 
 
@@ -144,3 +146,12 @@ def _check(signature: Signature, baseline: Baseline) -> None:
     for item in signature.inputs:
         if counted.get(item.name) != item.kind:
             raise ModelError(f"{FILE_BASELINE}: has no {item.kind} feature {item.name!r}, which the signature names")
+
+
+def _check_joint(signature: Signature, joint: Joint) -> None:
+    width = [len(signature.inputs)] * (3 + len(joint.axes))
+    wanted = [len(item.categories) + 1 if item.kind == "Categorical" else 0 for item in signature.inputs]
+    if list(map(len, (joint.centre, joint.scale, joint.shares, *joint.axes))) != width or not joint.axes:
+        raise ModelError(f"{FILE_BASELINE}: joint is not of the {len(signature.inputs)} features of the signature")
+    if list(map(len, joint.shares)) != wanted:
+        raise ModelError(f"{FILE_BASELINE}: joint has other categories than the signature")

@@ -18,8 +18,6 @@ from perennial_components.threads import threads_for
 VARIANCE = 0.65
 _DECIMALS = 9
 """Of an axis: a factorisation by more threads differs beyond them."""
-_BLOCK = 65_536
-"""Rows whose error is computed at once: they are float64 then, several times."""
 
 
 def joint_of(signature: Signature, features: NDArray[np.float32], chunks: Chunks | None = None) -> Joint | None:
@@ -35,8 +33,7 @@ def joint_of(signature: Signature, features: NDArray[np.float32], chunks: Chunks
         if not axes:
             return None
         error = JointError(Joint(centre, scale, shares, axes, Distribution(JOINT, "Numeric", (), ())))
-        starts = range(0, len(features), _BLOCK)
-        errors = np.concatenate([error(features[start : start + _BLOCK]) for start in starts])
+        errors = error(features)
     return Joint(centre, scale, shares, axes, numeric(JOINT, errors, chunks=chunks))
 
 

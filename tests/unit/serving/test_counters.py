@@ -1,6 +1,7 @@
 """What Prometheus reads."""
 
 import weakref
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from perennial.contracts.baseline import bin_index
+from perennial.contracts.joint import JointError
+from perennial_serving import counters as module
 from perennial_serving.counters import (
     MAX_OTHER_VERSIONS,
     MAX_SERIES,
@@ -18,13 +21,20 @@ from perennial_serving.counters import (
     SHADOW_SERIES,
     Calibration,
     Counters,
-    labels,
 )
+from perennial_serving.exposition import labels
 from perennial_serving.mirror import _REMEMBERED
 from perennial_serving.mirror_counts import ShadowCounts, exposition
 from perennial_serving.model import Model, Prediction
 from perennial_serving.protocol import InputTensor
+from perennial_serving.usage import Usage
 from tests.unit.serving.support import DEPLOYMENT, PATIENT, VERSION, named, samples, total
+
+OF_ITSELF = {
+    "perennial_baseline_share", "process_cpu_seconds_total", "process_resident_memory_bytes",
+    "perennial_cpu_limit_cores", "perennial_memory_limit_bytes",
+}  # fmt: skip
+"""What is no count of requests, and stands at its value from the start."""
 
 
 def look(counters: Counters, *, scraper: bool = False) -> str:
@@ -38,14 +48,18 @@ def rows_of(model: Model, *patients: dict[str, Any]) -> NDArray[np.float64]:
 
 def test_every_series_is_there_at_zero_from_the_start(counters: Counters, model: Model) -> None:
     found = samples(look(counters))
-    assert set(found.values()) == {0.0}
     assert len(found) == counters.series < MAX_SERIES
-    names = {name for name, _ in found}
+    counted = {name: value for name, value in found.items() if name[0] not in OF_ITSELF}
+    assert set(counted.values()) == {0.0}
+    names = {name for name, _ in counted}
     assert names == {
         "perennial_requests_total", "perennial_feature_observations_total", "perennial_request_duration_seconds_bucket",
         "perennial_request_duration_seconds_sum", "perennial_request_duration_seconds_count",
         "perennial_prediction_observations_total", "perennial_predictions_total",
         "perennial_calibrated_probability_sum_total", "perennial_feedback_total", "perennial_feedback_rejected_total",
+        "perennial_joint_observations_total", "perennial_feedback_delay_seconds_sum",
+        "perennial_feedback_delay_seconds_count", "perennial_feedback_log_loss_sum",
+        "perennial_feedback_log_loss_count",
     }  # fmt: skip
     for _, pairs in found:
         assert {("deployment", DEPLOYMENT), ("version", VERSION)} <= pairs
@@ -60,7 +74,8 @@ def test_the_revision_is_a_label_of_every_series(model: Model) -> None:
 
 def test_each_family_is_described_once_and_stands_together(counters: Counters) -> None:
     families = [line.split()[2] for line in look(counters).splitlines() if line.startswith("# TYPE")]
-    assert len(families) == len(set(families)) == 8
+    assert len(families) == len(set(families))
+    assert set(families) >= {"perennial_joint_observations_total", "perennial_feedback_log_loss"}
     family = ""
     for line in look(counters).splitlines():
         family = line.split()[2] if line.startswith("#") else family
@@ -82,6 +97,77 @@ def test_each_value_counts_in_the_contracts_bin(rows: int, counters: Counters, m
     assert total(text, "perennial_feature_observations_total", feature="chol", bin="__missing__") == rows
     assert total(text, "perennial_prediction_observations_total") == rows
     assert total(text, "perennial_predictions_total") == rows
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_each_row_counts_by_its_distance_from_training(rows: int, counters: Counters, model: Model) -> None:
+    joint = model.baseline.joint
+    assert joint is not None
+    patients = [PATIENT | {"age": 20 + 2 * row, "chol": None, "cp": str(1 + row % 4)} for row in range(rows)]
+    decoded = rows_of(model, *patients)
+    counters.predictions(decoded, model.predict(decoded))
+    places = [bin_index(joint.distribution, error) for error in JointError(joint)(decoded)]
+    expected = np.bincount(places, minlength=len(joint.distribution.bins))
+    for name, count in zip(joint.distribution.bins, expected, strict=True):
+        assert total(look(counters), "perennial_joint_observations_total", bin=name) == count
+
+
+def test_a_row_as_no_patient_was_lies_above(counters: Counters, model: Model) -> None:
+    odd = rows_of(model, PATIENT | {"age": 29, "thalach": 71, "chol": 564, "oldpeak": 6.2, "trestbps": 200})
+    counters.predictions(odd, model.predict(odd))
+    assert total(look(counters), "perennial_joint_observations_total", bin="__above__") == 1
+    assert total(look(counters), "perennial_feature_observations_total", bin="__above__") == 0, "each value is usual"
+
+
+def test_a_baseline_without_joint_counts_none(model: Model) -> None:
+    plain = Model(model.scorer, model.signature, msgspec.structs.replace(model.baseline, joint=None))
+    counters = Counters(plain, DEPLOYMENT, VERSION)
+    decoded = rows_of(model, PATIENT)
+    counters.predictions(decoded, model.predict(decoded))
+    assert "joint" not in look(counters)
+    assert total(look(counters), "perennial_predictions_total") == 1
+
+
+def test_the_baselines_shares_are_told_beside_what_is_counted(counters: Counters, model: Model) -> None:
+    found = samples(look(counters, scraper=True))
+    shares = {
+        (dict(pairs)["feature"], dict(pairs)["bin"]): value
+        for (name, pairs), value in found.items()
+        if name == "perennial_baseline_share"
+    }
+    assert shares["age", "[29,42)"] == pytest.approx(28 / 303, abs=1e-6)
+    counted = {
+        (dict(pairs)["feature"], dict(pairs)["bin"])
+        for name, pairs in found
+        if name == "perennial_feature_observations_total"
+    }
+    assert {pair for pair in shares if not pair[0].startswith("__")} == counted
+    for feature in {feature for feature, _ in shares}:
+        assert sum(value for (of, _), value in shares.items() if of == feature) == pytest.approx(1, abs=1e-4)
+    assert {of for of, _ in shares} - {item.name for item in model.signature.inputs} == {"__prediction__", "__joint__"}
+
+
+def test_shares_give_way_where_there_are_too_many_series(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts and labels are what verdicts rest on; shares are for people."""
+    all_told = Counters(model, DEPLOYMENT, VERSION).series
+    with_versions = all_told + SHADOW_SERIES + MAX_OTHER_VERSIONS * 8
+    monkeypatch.setattr(module, "MAX_SERIES", with_versions)
+    assert "perennial_baseline_share" in look(Counters(model, DEPLOYMENT, VERSION))
+    monkeypatch.setattr(module, "MAX_SERIES", with_versions - 1)
+    counters = Counters(model, DEPLOYMENT, VERSION)
+    assert "perennial_baseline_share" not in look(counters)
+    assert sum(counters.feedback(f"v{number}", 0, 0) for number in range(20)) == MAX_OTHER_VERSIONS
+
+
+def test_the_process_and_its_limits_are_told(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "memory.max").write_text("268435456\n")
+    counters = Counters(model, DEPLOYMENT, VERSION, "a1b2", Usage(tmp_path))
+    text = look(counters, scraper=True)
+    told = {name: total(text, name, deployment=DEPLOYMENT, version=VERSION, revision="a1b2") for name in OF_ITSELF}
+    assert (told["perennial_cpu_limit_cores"], told["perennial_memory_limit_bytes"]) == (1.5, 268435456)
+    assert told["process_cpu_seconds_total"] > 0
+    assert told["process_resident_memory_bytes"] > 2**20
 
 
 def test_predictions_are_counted_with_their_calibrated_probability(counters: Counters, model: Model) -> None:
@@ -112,7 +198,9 @@ def test_what_is_counted_in_blocks_adds_up(counters: Counters, model: Model) -> 
     assert total(text, "perennial_feature_observations_total", feature="age") == 2 * (SETTLED_ROWS + 1)
     assert total(text, "perennial_feature_observations_total", feature="age", bin="__missing__") == SETTLED_ROWS + 1
     assert total(text, "perennial_predictions_total") == 2 * (SETTLED_ROWS + 1)
-    assert text == look(counters)
+    again = samples(look(counters))
+    counts = {series: value for series, value in samples(text).items() if series[0] not in OF_ITSELF}
+    assert counts.items() <= again.items(), "a look changes nothing"
 
 
 def test_what_was_not_answered_is_not_kept(counters: Counters, model: Model) -> None:

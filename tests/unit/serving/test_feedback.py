@@ -1,6 +1,7 @@
 """Tokens out, labels in."""
 
 import hmac
+import math
 import os
 from base64 import urlsafe_b64decode
 from pathlib import Path
@@ -14,6 +15,7 @@ from perennial.contracts.token import Claim, sign, verify
 from perennial_serving import feedback as module
 from perennial_serving.counters import REASONS, Counters
 from perennial_serving.feedback import Feedback, KeyRing, status_of
+from perennial_serving.model import Model, Prediction
 from perennial_serving.protocol import FeedbackItem, FeedbackResponse, Refusal
 from tests.unit.serving.conftest import KEY
 from tests.unit.serving.support import DEPLOYMENT, VERSION, total
@@ -58,6 +60,12 @@ def feedback(keys: Path, counters: Counters, clock: Clock) -> Feedback:
     return Feedback(keys=KeyRing(str(keys)), counters=counters, signature=SIGNATURE, lifetime=60, **names)
 
 
+def made(*predicted: int, p: float = 0.75) -> Prediction:
+    """Rows of ``predicted`` classes, each with the probability ``p``."""
+    positive = [p if label else 1 - p for label in predicted]
+    return Prediction(list(predicted), positive, positive)
+
+
 def token(key: bytes = KEY, **more: Any) -> str:
     return sign(key, msgspec.structs.replace(Claim(DEPLOYMENT, VERSION, "1", int(NOW) + 60, "r1"), **more))
 
@@ -70,7 +78,7 @@ def reason(feedback: Feedback, text: str, actual: Any = "1") -> str:
 
 @pytest.mark.parametrize("actual", ["0", 0, 0.0, False, "0.0"])
 def test_a_label_counts_against_what_was_predicted(feedback: Feedback, counters: Counters, actual: Any) -> None:
-    (given,) = feedback.tokens([1])
+    (given,) = feedback.tokens(made(1))
     assert reason(feedback, given, actual) == ""
     text = counters.render(scraper=False).decode()
     assert total(text, "perennial_feedback_total", version=VERSION, predicted="1", actual="0") == 1
@@ -78,7 +86,7 @@ def test_a_label_counts_against_what_was_predicted(feedback: Feedback, counters:
 
 
 def test_each_row_has_its_own_token(feedback: Feedback) -> None:
-    tokens = feedback.tokens([0, 0, 1])
+    tokens = feedback.tokens(made(0, 0, 1))
     claims = [verify({token.partition(".")[0]: KEY for token in tokens}, token, NOW, DEPLOYMENT) for token in tokens]
     assert [claim.predicted for claim in claims] == ["0", "0", "1"]
     assert len({claim.row for claim in claims}) == 3
@@ -105,7 +113,7 @@ def test_a_token_that_cannot_be_trusted(feedback: Feedback, counters: Counters, 
 
 
 def test_a_token_grows_old(feedback: Feedback, clock: Clock) -> None:
-    given = feedback.tokens([1])
+    given = feedback.tokens(made(1))
     clock.now = 61.5
     assert reason(feedback, given[0]) == "expired"
 
@@ -130,6 +138,69 @@ def test_what_is_remembered_is_bounded(feedback: Feedback, monkeypatch: pytest.M
     assert reason(feedback, token(row="a")) == ""
 
 
+def figures(counters: Counters, metric: str, version: str = VERSION) -> tuple[float, float]:
+    text = counters.render(scraper=False).decode()
+    return total(text, f"{metric}_sum", version=version), total(text, f"{metric}_count", version=version)
+
+
+def test_a_label_says_how_late_it_came(feedback: Feedback, counters: Counters, clock: Clock) -> None:
+    first, second = feedback.tokens(made(1, 0))
+    clock.now = 20
+    assert reason(feedback, first) == ""
+    clock.now = 50
+    assert reason(feedback, second) == ""
+    assert figures(counters, "perennial_feedback_delay_seconds") == (70, 2)
+
+
+def test_a_token_of_a_longer_life_counts_no_negative_delay(feedback: Feedback, counters: Counters) -> None:
+    assert reason(feedback, token(expires=int(NOW) + 90)) == ""
+    assert figures(counters, "perennial_feedback_delay_seconds") == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "p", "actual", "loss"),
+    [
+        (1, 0.75, "1", -math.log(0.75)),
+        (1, 0.75, "0", -math.log(0.25)),
+        (0, 0.9, "0", -math.log(0.9)),
+        (0, 0.9, "1", -math.log(0.1)),
+        (1, 0.12344, "1", -math.log(0.1234)),  # predicted by a threshold of its own
+        (1, 1.00005, "1", -math.log(0.99995)),  # as a float32 softmax may have it
+        (1, 1.0, "0", -math.log(0.00005)),  # surely right, and wrong: bad, but not infinitely so
+    ],
+)
+def test_a_label_says_how_bad_the_prediction_was(
+    feedback: Feedback, counters: Counters, predicted: int, p: float, actual: str, loss: float
+) -> None:
+    assert reason(feedback, feedback.token(made(predicted, p=p)), actual) == ""
+    assert figures(counters, "perennial_feedback_log_loss") == pytest.approx((loss, 1))
+
+
+def test_a_token_from_before_probabilities_counts_but_no_loss(feedback: Feedback, counters: Counters) -> None:
+    assert reason(feedback, token(row="0123456789ab4f")) == ""
+    assert figures(counters, "perennial_feedback_log_loss") == (0, 0)
+    assert total(counters.render(scraper=False).decode(), "perennial_feedback_total", version=VERSION) == 1
+
+
+def test_loss_and_delay_are_their_versions(feedback: Feedback, counters: Counters) -> None:
+    assert reason(feedback, token(version="heart-disease-v0", row="r.7500")) == ""
+    for metric in ("perennial_feedback_log_loss", "perennial_feedback_delay_seconds"):
+        assert figures(counters, metric)[1] == 0
+        assert figures(counters, metric, "heart-disease-v0")[1] == 1
+
+
+def test_more_than_two_classes_have_no_loss(keys: Path, model: Model, clock: Clock) -> None:
+    signature = msgspec.structs.replace(model.signature, classes=("0", "1", "2"))
+    counters = Counters(Model(model.scorer, signature, model.baseline), DEPLOYMENT, VERSION)
+    names = {"deployment": DEPLOYMENT, "version": VERSION}
+    feedback = Feedback(keys=KeyRing(str(keys)), counters=counters, signature=signature, lifetime=60, **names)
+    given = [*feedback.tokens(Prediction([2], [0.6], [0.1])), token(row="r.7500")]
+    assert [reason(feedback, each, "2") for each in given] == ["", ""]
+    text = counters.render(scraper=False).decode()
+    assert total(text, "perennial_feedback_delay_seconds_count") == 2
+    assert "perennial_feedback_log_loss" not in text
+
+
 def test_labels_of_an_earlier_version_carry_its_name(feedback: Feedback, counters: Counters) -> None:
     assert reason(feedback, token(version="heart-disease-v0")) == ""
     text = counters.render(scraper=False).decode()
@@ -138,17 +209,17 @@ def test_labels_of_an_earlier_version_carry_its_name(feedback: Feedback, counter
 
 
 def test_keys_rotate_without_a_restart(feedback: Feedback, keys: Path, clock: Clock) -> None:
-    (before,) = feedback.tokens([1])
+    (before,) = feedback.tokens(made(1))
     (keys / "previous").write_bytes(KEY)
     (keys / "new").write_bytes(OTHER_KEY)
     (keys / "new").replace(keys / "current")
     clock.now = 1.5
-    (after,) = feedback.tokens([1])
+    (after,) = feedback.tokens(made(1))
     assert after.partition(".")[0] != before.partition(".")[0]
     assert [reason(feedback, given) for given in (before, after)] == ["", ""]
     (keys / "previous").unlink()
     clock.now = 3
-    (late,) = feedback.tokens([0])
+    (late,) = feedback.tokens(made(0))
     assert reason(feedback, token(row="late")) == "unknown_key"
     assert reason(feedback, late) == ""
 

@@ -38,6 +38,9 @@ def changed(name: str, **fields: Any) -> dict[str, bytes]:
     return files() | {name: json.dumps(content).encode()}
 
 
+JOINT = json.loads(files()["baseline.json"])["joint"]
+
+
 def test_fetch_brings_the_files_and_the_predictor_believes_them(stored: Path, tmp_path: Path) -> None:
     target = tmp_path / "model"
     env = environment(tmp_path, PERENNIAL_MODEL_DIR=str(target), PERENNIAL_ARTIFACTS=json.dumps(artifacts(stored)))
@@ -142,6 +145,18 @@ def test_the_environment_is_checked(tmp_path: Path) -> None:
             "its own examples are refused",
         ),
         (changed("baseline.json", features=[]), r"^baseline\.json: has no Numeric feature 'age'"),
+        (
+            changed("baseline.json", joint=JOINT | {"centre": [0.0]}),
+            r"^baseline\.json: joint is not of the 13 features",
+        ),
+        (
+            changed("baseline.json", joint=JOINT | {"axes": [[1.0]]}),
+            r"^baseline\.json: joint is not of the 13 features",
+        ),
+        (
+            changed("baseline.json", joint=JOINT | {"shares": [[]] * 13}),
+            r"^baseline\.json: joint has other categories than the signature",
+        ),
     ],
 )
 def test_files_that_do_not_fit_are_refused(content: dict[str, bytes], says: str) -> None:
@@ -187,8 +202,13 @@ def test_nonsense_from_the_model_is_its_failure(model: Model, nonsense: float) -
         answers(model, [[0.5, 0.5], [0.5, nonsense]])
 
 
-def test_the_runtime_is_told_to_report_nothing_before_it_is_loaded() -> None:
-    told = "import os, sys, perennial_serving; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
-    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+@pytest.mark.parametrize(
+    ("variable", "value", "library"),
+    [("ORT_DISABLE_TELEMETRY", "1", "onnxruntime"), ("OPENBLAS_NUM_THREADS", "1", "numpy")],
+)
+def test_libraries_are_told_before_they_are_loaded(variable: str, value: str, library: str) -> None:
+    """onnxruntime to report nothing, numpy to start no threads."""
+    told = f"import os, sys, perennial_serving; print(os.environ[{variable!r}], {library!r} in sys.modules)"
+    env = {name: given for name, given in os.environ.items() if name != variable}
     ended = subprocess.run([sys.executable, "-c", told], env=env, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["1", "False"]
+    assert ended.stdout.split() == [value, "False"]
