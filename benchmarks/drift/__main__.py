@@ -1,51 +1,59 @@
-"""How often the drift test is wrong, and what it sees: ``python -m benchmarks.drift`` (about five minutes).
+"""Our drift test beside Evidently's, NannyML's and Alibi Detect's, on the same rows: ``python -m benchmarks.drift``.
 
-The clean rows give the share of windows with an alarm on any of 20 features, the shifted ones the share in which the
-one shifted feature is found, with K = 24 chunks, alpha 0.01 over all features and tolerance 0.02. The patients are
-those of the demo.
+Each method runs in a process and an environment of its own, on files of rows that are made once. The result is
+benchmarks/results/drift.json, and docs/drift-benchmark.md with its tables.
 """
 
 import argparse
 import json
 import os
 import platform
+import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.drift.simulation import HOSPITALS, Normal, baseline, judge, patients, rates, resampled
+from benchmarks.drift import process, report, streams
+from benchmarks.drift.scores import figures
+from benchmarks.drift.simulation import HOSPITALS, baseline, patients, rates, resampled
 
-RESULTS = Path(__file__).parents[1] / "results" / "drift.json"
-SIZES, SHIFTS = (200, 1000, 10_000), (0.1, 0.25, 0.5)
-FRESH = 20
-"""Windows judged against one reference before another is drawn."""
+RESULTS = process.ROOT / "benchmarks" / "results" / "drift.json"
+DOCUMENT = process.ROOT / "docs" / "drift-benchmark.md"
+SEEDS = 5
+AT_ONCE = 2
+"""Processes: as many as cores, so that none waits for another."""
 
 
-def measure_normal(setup: Normal, repeats: int) -> dict[str, Any]:
-    """Alarms on the unshifted features, and how often the shifted one is found."""
-    rng = np.random.default_rng(11)
-    alarms = significant = found = 0
-    for done in range(repeats):
-        if done % FRESH == 0:
-            reference = setup.reference(rng)
-            windows = setup.windows(reference, rng)
-        findings = judge(reference, next(windows))
-        unshifted = findings[1:] if setup.shift else findings
-        alarms += any(each.drifting for each in unshifted)
-        significant += any(each.adjusted <= 0.01 for each in unshifted)
-        found += findings[0].drifting
-    figures: dict[str, Any] = {
-        "shift": setup.shift, "correlation": setup.correlation, "n": setup.size, "m": setup.rows, "windows": repeats,
-        "alarms": alarms / repeats, "significant": significant / repeats,
-    }  # fmt: skip
-    return {**figures, "power": found / repeats} if setup.shift else figures
+def measure(windows: int, seeds: int, folder: Path, console: Console) -> dict[str, Any]:
+    """Makes the rows, lets every method answer, and scores the answers."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
+        _watched(progress, "environments", [(process.prepare, each) for each, _ in process.METHODS.values()])
+        # Both add to one list of scenarios.
+        _watched(progress, "rows", [(streams.write, folder, windows), (_datasets, folder, seeds)])
+        expected = len(streams.listed(folder))
+        tasks = {name: progress.add_task(report.NAMES[name], total=expected) for name in process.METHODS}
+        futures = [
+            pool.submit(process.run, program, (str(folder), str(folder / f"{name}.json")), _step(progress, tasks[name]))
+            for name, program in process.METHODS.items()
+        ]
+        for future in futures:
+            future.result()
+    return figures(folder)
 
 
 def measure_patients(repeats: int) -> list[dict[str, Any]]:
@@ -68,47 +76,61 @@ def measure_patients(repeats: int) -> list[dict[str, Any]]:
     return found
 
 
-def show(normal: list[dict[str, Any]], people: list[dict[str, Any]]) -> None:
-    """The tables."""
-    console = Console()
-    table = Table(title="20 normal features in 24 chunks: false alarms, significant alone, shifted one found")
-    for title in ("reference rows", "window rows", "shift", "AR(1)", "alarms", "signif.", "found"):
-        table.add_column(title, justify="right")
-    for each in normal:
-        table.add_row(
-            f"{each['m']:,}", f"{each['n']:,}", f"{each['shift']:g} sd", f"{each['correlation']:g}",
-            f"{each['alarms']:.1%}", f"{each['significant']:.1%}", f"{each['power']:.0%}" if "power" in each else "",
-        )  # fmt: skip
-    console.print(table)
-    table = Table(title="Heart disease patients: windows judged drifting")
-    for title in ("situation", "chunks", "window rows", "drifting"):
-        table.add_column(title, justify="left" if title == "situation" else "right")
-    for each in people:
-        table.add_row(each["situation"], str(each["chunks"]), f"{each['n']:,}", f"{each['alarms']:.1%}")
-    console.print(table)
-
-
 def main() -> None:
     """Measures, shows, writes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
-    parser.add_argument("--windows", type=int, default=300, help="clean windows (power: a third of it)")
-    repeats = parser.parse_args().windows
+    parser.add_argument("--windows", type=int, default=300, help="windows a scenario")
+    parser.add_argument("--quick", action="store_true", help="a look: 20 windows, one seed, and nothing is written")
+    parser.add_argument("--tables", action="store_true", help="only the document, from the results as they are")
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    if options.tables:
+        results = json.loads(RESULTS.read_text())
+        report.show(console, results)
+        DOCUMENT.write_text(report.document(results))
+        return
+    windows, seeds = (20, 1) if options.quick else (options.windows, SEEDS)
     started = time.perf_counter()
-    setups = [
-        Normal(size, rows=rows, shift=shift) for rows in (1000, 10_000) for size in SIZES for shift in (0, *SHIFTS)
-    ]
-    setups += [Normal(size, correlation=0.9) for size in (1000, 10_000)]
-    normal = [measure_normal(each, repeats if not each.shift else repeats // 3) for each in track(setups)]
-    people = measure_patients(repeats)
-    show(normal, people)
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(windows, seeds, Path(folder), console)
+    results = {**_about(windows), **found, "patients": measure_patients(windows), **_cost()}
+    results["seconds"] = round(time.perf_counter() - started)
+    report.show(console, results)
+    if not options.quick:
+        RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        DOCUMENT.write_text(report.document(results))
+
+
+def _about(windows: int) -> dict[str, Any]:
     machine = {"cpus": os.cpu_count(), "processor": platform.machine(), "system": platform.system()}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in ("numpy", "scipy")}}
-    RESULTS.parent.mkdir(exist_ok=True)
-    figures = {
-        "date": datetime.now(UTC).date().isoformat(), "machine": machine, "versions": versions,
-        "seconds": round(time.perf_counter() - started), "normal": normal, "patients": people,
+    return {
+        "date": datetime.now(UTC).date().isoformat(), "machine": machine, "python": platform.python_version(),
+        "windows": windows,
     }  # fmt: skip
-    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _cost() -> dict[str, Any]:
+    """What monitors cost, where that is measured."""
+    if find_spec("benchmarks.drift.cost") is None:
+        return {}
+    from benchmarks.drift.cost import measure as cost  # noqa: PLC0415
+
+    return {"cost": cost()}
+
+
+def _datasets(folder: Path, seeds: int) -> None:
+    process.run(process.DATASETS, (str(folder), str(seeds)), lambda: None)
+
+
+def _watched(progress: Progress, title: str, calls: list[tuple[Any, ...]]) -> None:
+    task = progress.add_task(title, total=len(calls))
+    for call, *arguments in calls:
+        call(*arguments)
+        progress.advance(task)
+
+
+def _step(progress: Progress, task: Any) -> Callable[[], None]:
+    return lambda: progress.advance(task)
 
 
 if __name__ == "__main__":
