@@ -59,6 +59,7 @@ async def lead(settings: Settings, context: Context, connection: Connection, pro
 
     metrics.follow_queue(lambda: len(queue), queue.overdue)
     metrics.follow_roles(index.roles)
+    metrics.follow_objects(index.exposition)
     health.synced, health.stalled_for = resync.synced.is_set, loop.stalled_for
 
     async def watch() -> None:

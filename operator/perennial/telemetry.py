@@ -91,6 +91,7 @@ class Metrics:
         self._leader = Gauge(
             "perennial_operator_leader", "1 where this process holds the Lease.", registry=self.registry
         )
+        self._objects: Callable[[], str] = str
 
     def reconciled(self, kind: str, seconds: float) -> None:
         """A look at an object ended, well or not."""
@@ -124,6 +125,14 @@ class Metrics:
     def follow_roles(self, roles: Callable[[], Iterable[tuple[str, str, str]]]) -> None:
         """Exports (deployment, version, role) as they are at each scrape."""
         self.registry.register(_Roles(roles))
+
+    def follow_objects(self, text: Callable[[], str]) -> None:
+        """Adds ``text``, metrics that are not in the registry, to each scrape."""
+        self._objects = text
+
+    def exposition(self) -> bytes:
+        """What Prometheus reads, in its text format."""
+        return generate_latest(self.registry) + self._objects().encode()
 
 
 class _Roles(Collector):
@@ -166,7 +175,7 @@ async def serving(metrics: Metrics, health: Health, port: int) -> AsyncIterator[
     """Serves /metrics, /healthz and /readyz on all addresses."""
 
     async def exposition(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def live(_request: web.Request) -> web.Response:
         return _answer(health.live())

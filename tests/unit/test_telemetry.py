@@ -42,6 +42,13 @@ def test_roles_are_exported_as_they_are_at_the_scrape() -> None:
     assert "heart-v1" not in generate_latest(metrics.registry).decode()
 
 
+def test_what_objects_say_is_part_of_the_scrape() -> None:
+    metrics = Metrics()
+    assert b"perennial_operator_leader" in metrics.exposition()
+    metrics.follow_objects(lambda: "x 1.0\n")
+    assert metrics.exposition().endswith(b"\nx 1.0\n")
+
+
 def test_looks_errors_requests_and_outcomes_are_counted() -> None:
     metrics = Metrics()
     metrics.reconciled("ModelTraining", 0.02)

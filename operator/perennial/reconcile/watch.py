@@ -13,6 +13,7 @@ from typing import Any
 
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.contracts.names import LABEL_DEPLOYMENT, LABEL_TRAINING
+from perennial.reconcile.exported import AskedFor, Lines, exposition, of_deployment, of_monitor
 from perennial.reconcile.queue import Key, Queue
 
 Json = dict[str, Any]
@@ -92,12 +93,14 @@ def _status(raw: Json) -> Json:
 
 
 class Index:
-    """Our objects as far as wake-ups and the role metric need them."""
+    """Our objects as far as wake-ups and metrics need them."""
 
     def __init__(self) -> None:
         self._listeners: dict[tuple[str, Topic], set[Key]] = defaultdict(set)
         self._known: dict[Key, tuple[frozenset[Topic], frozenset[Topic]]] = {}
         self._roles: dict[Key, tuple[tuple[str, str], ...]] = {}
+        self._exported: dict[Key, Lines] = {}
+        self._asked: defaultdict[Key, AskedFor] = defaultdict(AskedFor)
 
     def keys(self) -> set[Key]:
         """All objects that are known."""
@@ -109,6 +112,10 @@ class Index:
             for version, role in found:
                 yield f"{namespace}/{name}", version, role
 
+    def exposition(self) -> str:
+        """The metrics of the monitors and deployments, as Prometheus reads them."""
+        return exposition(self._exported.values())
+
     def seen(self, raw: Json) -> set[Key]:
         """Takes in an object that was added or changed; returns who has to look again, itself included."""
         key = key_of(raw)
@@ -119,10 +126,14 @@ class Index:
             self._listeners[key[1], topic].add(key)
         if key[0] == "ModelDeployment":
             self._roles[key] = roles(raw)
+            self._exported[key] = of_deployment(raw)
+        elif key[0] == "DriftMonitor":
+            self._exported[key] = of_monitor(raw, self._asked[key])
         return woken | self._hearing(key, told) | {key}
 
     def gone(self, key: Key) -> set[Key]:
         """Takes in that an object is gone; returns who has to look again."""
+        self._asked.pop(key, None)
         return self._forget(key) - {key}
 
     def _forget(self, key: Key) -> set[Key]:
@@ -134,6 +145,7 @@ class Index:
             if not audience:
                 del self._listeners[key[1], topic]
         self._roles.pop(key, None)
+        self._exported.pop(key, None)
         return woken
 
     def _hearing(self, key: Key, told: frozenset[Topic]) -> set[Key]:

@@ -94,6 +94,41 @@ def test_roles_are_those_of_the_statuses() -> None:
     assert list(index.roles()) == [("clinic/serve", "heart-v2", "stable")]
 
 
+def verdict_of(index: Index) -> list[str]:
+    return [line for line in index.exposition().splitlines() if line.startswith("perennial_monitor_verdict{")]
+
+
+def test_a_monitor_is_exported_as_it_is_and_not_when_it_is_gone() -> None:
+    index = index_of(monitor())
+    assert [line for line in verdict_of(index) if line.endswith(" 1.0")] == []
+    index.seen({**monitor(), "status": {"verdict": "Drifting", "version": "heart-v1"}})
+    [line] = [line for line in verdict_of(index) if line.endswith(" 1.0")]
+    assert 'deployment="clinic/serve",version="heart-v1",verdict="Drifting"' in line
+    index.gone(key(monitor()))
+    assert index.exposition() == ""
+
+
+def test_a_count_of_actions_goes_on_when_the_status_forgets_old_ones() -> None:
+    def having(*ids: int) -> Json:
+        actions = [
+            {"id": f"a{each}", "kind": "Retrain", "version": "heart-v1", "since": f"2026-01-01T00:00:0{each}Z"}
+            for each in ids
+        ]
+        return {**monitor(), "status": {"actions": actions}}
+
+    def counted(index: Index) -> list[str]:
+        return [line[-3:] for line in index.exposition().splitlines() if "actions_total{" in line and "Retrain" in line]
+
+    index = index_of(having(2, 1))
+    index.seen(having(2, 1))
+    assert counted(index) == ["2.0"]
+    index.seen(having(4, 3))
+    assert counted(index) == ["4.0"]
+    index.gone(key(monitor()))
+    index.seen(having())
+    assert counted(index) == ["0.0"], "another monitor of that name"
+
+
 class Lists:
     """An API server that holds these objects."""
 
