@@ -14,7 +14,12 @@ VERDICTS = {"Healthy", "Drifting", "PerformanceLoss", "InsufficientData", "NoTra
 
 def monitor(status: Json | None = None, name: str = "watch", **spec: Any) -> Json:
     metadata = {"namespace": "clinic", "name": name}
-    return {"kind": "DriftMonitor", "metadata": metadata, "spec": {"deployment": "serve", **spec}, "status": status}
+    return {
+        "kind": "DriftMonitor",
+        "metadata": metadata,
+        "spec": {"deployment": "serve", **spec},
+        "status": status or {},
+    }
 
 
 def deployment(status: Json) -> Json:
@@ -65,9 +70,7 @@ def series(*objects: Json) -> dict[tuple[str, frozenset[tuple[str, str]]], float
 
 def values(found: Any, name: str, *labels: str, **wanted: str) -> dict[Any, float]:
     """The series ``name`` that have ``wanted``, by the values of ``labels`` (of one, by the value itself)."""
-    rows: Iterator[tuple[dict[str, str], float]] = (
-        (dict(key[1]), each) for key, each in found.items() if key[0] == name
-    )
+    rows = [(dict(key[1]), each) for key, each in found.items() if key[0] == name]
     return {
         tuple(row.get(label, "") for label in labels) if len(labels) > 1 else row.get(labels[0], ""): value
         for row, value in rows
