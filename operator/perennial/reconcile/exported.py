@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from perennial.api.common import Time, seconds
+from perennial.api.common import Condition, Time, seconds
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
 from perennial.api.verdict import Action, MonitorStatus, PerformanceEvidence, Verdict
@@ -50,6 +50,7 @@ FAMILIES: dict[str, str] = {
     f"{_DEPLOYMENT}promoted_timestamp_seconds": "When the version that serves took over.",
     f"{_DEPLOYMENT}rollout_started_timestamp_seconds": "When the rollout that is under way began.",
     f"{_DEPLOYMENT}held_timestamp_seconds": "Since when a version is wanted and not rolled out.",
+    f"{_DEPLOYMENT}condition": "1 for each condition with its status.",
 }
 
 
@@ -113,6 +114,7 @@ def of_deployment(raw: Json) -> Lines:
         )  # fmt: skip
     if status.held:
         series.time(f"{_DEPLOYMENT}held_timestamp_seconds", status.held.since, version=status.held.version)
+    _add_conditions(series, f"{_DEPLOYMENT}condition", status.conditions)
     return series.lines
 
 
@@ -163,8 +165,12 @@ def _add_verdict(series: _Series, monitor: DriftMonitor) -> None:
     series.time(f"{_MONITOR}window_end_timestamp_seconds", status.window_end)
     series.add(f"{_MONITOR}window_seconds", seconds(spec.window.length))
     series.add(f"{_MONITOR}window_predictions", status.observations)
-    for each in status.conditions:
-        series.add(f"{_MONITOR}condition", 1, type=each.type, status=each.status, reason=each.reason)
+    _add_conditions(series, f"{_MONITOR}condition", status.conditions)
+
+
+def _add_conditions(series: _Series, metric: str, conditions: Iterable[Condition]) -> None:
+    for each in conditions:
+        series.add(metric, 1, type=each.type, status=each.status, reason=each.reason)
 
 
 def _add_evidence(series: _Series, status: MonitorStatus) -> None:

@@ -134,6 +134,7 @@ def test_a_deployment_tells_what_serves_what_comes_and_what_is_held() -> None:
             "stable": revision("heart-v1", since=SINCE),
             "rollout": {"target": revision("heart-v2"), "strategy": "Shadow", "startedAt": SINCE, "stepSince": SINCE},
             "held": {"version": "heart-v3", "reason": "quarantined", "since": SINCE},
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Serving", "lastTransitionTime": SINCE}],
         })
     )  # fmt: skip
     about = frozenset({("deployment", "clinic/serve")})
@@ -142,6 +143,7 @@ def test_a_deployment_tells_what_serves_what_comes_and_what_is_held() -> None:
         ("perennial_deployment_rollout_started_timestamp_seconds",
          about | {("version", "heart-v2"), ("strategy", "Shadow")}): AT,
         ("perennial_deployment_held_timestamp_seconds", about | {("version", "heart-v3")}): AT,
+        ("perennial_deployment_condition", about | {("type", "Ready"), ("status", "True"), ("reason", "Serving")}): 1.0,
     }  # fmt: skip
 
 
