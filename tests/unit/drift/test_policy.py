@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.api.drift import Policy
+from perennial.api.drift import MonitorSpec
 from perennial.api.training import ModelTraining
 from perennial.api.verdict import Action, FeatureEvidence, MonitorStatus
 from perennial.api.version import ModelVersion
@@ -22,7 +22,8 @@ def reaction(
     verdict: str = "Drifting", *, actions: list[Action] | None = None, consecutive: int = 2,
     situation: Situation = SITUATION, features: list[FeatureEvidence] | None = None, **policy: Any,
 ) -> Reaction:  # fmt: skip
-    wanted = Policy.model_validate({"onInputDrift": "Retrain", "onPerformanceLoss": "Rollback", **policy})
+    rules = {"onInputDrift": "Retrain", "onPerformanceLoss": "Rollback", **policy}
+    wanted = MonitorSpec.model_validate({"deployment": "heart", "training": "heart", "policy": rules})
     status = MonitorStatus(
         verdict=verdict, consecutive=consecutive, window_end=NOW, actions=actions or [], features=features or []
     )
@@ -108,14 +109,17 @@ def test_what_does_not_hold_an_action_back(found: Reaction) -> None:
 
 def test_a_spent_budget_asks_for_a_person() -> None:
     asked = [action("Retrain", ago=days * 86400 + 1) for days in (1, 3, 5)]
-    assert "budget of 3 in 7 days is spent" in reaction(actions=asked).exhausted
+    human = reaction(actions=asked).human
+    assert human is not None
+    assert human[0] == "BudgetSpent"
+    assert "budget of 3 in 7 days is spent" in human[1]
     assert reaction(actions=asked).actions == ()
     assert kinds(reaction(actions=asked[:2])) == ["Retrain"]
     assert kinds(reaction(actions=[action("Retrain", ago=days * 86400) for days in (1, 3, 7)])) == ["Retrain"]
     both = reaction("PerformanceLoss", actions=asked, onPerformanceLoss="RollbackAndRetrain")
     assert kinds(both) == ["Rollback"]
-    assert both.exhausted
-    assert reaction(retrainBudget={"max": 0, "days": 1}).exhausted
+    assert both.human
+    assert reaction(retrainBudget={"max": 0, "days": 1}).human
 
 
 def test_the_same_window_asks_for_the_same_action() -> None:
@@ -130,7 +134,7 @@ def test_the_same_window_asks_for_the_same_action() -> None:
 def test_actions_are_kept_newest_first() -> None:
     old = [action("Retrain", id_=f"a-{number}") for number in range(120)]
     both = reaction("PerformanceLoss", onPerformanceLoss="RollbackAndRetrain").actions
-    found = with_actions(MonitorStatus(actions=old), both)
+    found = with_actions(MonitorStatus(actions=old), Reaction(actions=both))
     assert [each.kind for each in found.actions[:2]] == ["Retrain", "Rollback"]
     assert len(found.actions) == 120
     assert found.last_action == "Rollback and Retrain heart-v1"
@@ -187,6 +191,6 @@ def made(approval: str = "Approved", *, quarantined: bool = False) -> ModelVersi
 def test_what_is_still_to_be_expected_of_a_retrain(
     asked: bool, by: ModelTraining | None, version: ModelVersion | None, expected: str
 ) -> None:
-    found = retraining(action("Retrain", ago=60) if asked else None, by, version, "heart")
+    found = retraining(action("Retrain", ago=60) if asked else None, by, version, "heart", "heart-v1")
     assert expected in found
     assert bool(expected) == bool(found)
