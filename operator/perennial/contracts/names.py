@@ -9,6 +9,7 @@ LABEL_RUN = f"{GROUP}/run"
 LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_VERSION = f"{GROUP}/version"
 LABEL_REVISION = f"{GROUP}/revision"
+LABEL_MONITOR = f"{GROUP}/monitor"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_NAME = "app.kubernetes.io/name"
 MANAGED_BY = "perennial"
@@ -70,6 +71,11 @@ FILE_SKOPS = "model.skops"
 def quarantine_annotation(deployment: str) -> str:
     """The annotation key on a ModelVersion that keeps it out of ``deployment`` (a name in the same namespace)."""
     return f"{QUARANTINE_GROUP}/{deployment}"
+
+
+def report_configmap(monitor: str) -> str:
+    """The ConfigMap with the newest drift report of ``monitor``, as FILE_REPORT."""
+    return f"{monitor}-drift-report"
 
 
 def model_file(artifacts: Container[str]) -> str:
