@@ -41,7 +41,7 @@ class Rates:
 
 def judge(reference: Sequence[Distribution], window: Window) -> list[Finding]:
     """The findings at the monitor's default alpha and tolerance."""
-    tests = [examine(each, counts) for each, counts in zip(reference, window, strict=True)]
+    tests = examine(list(zip(reference, window, strict=True)))
     return judge_features([test for test in tests if test], alpha=ALPHA, tolerance=TOLERANCE)
 
 

@@ -1,84 +1,42 @@
-"""DriftMonitor: reads what a verdict depends on; closed chunks are asked of Prometheus once and remembered."""
+"""DriftMonitor: reads what a verdict depends on, and says what is to be written about it."""
 
 import asyncio
-from collections import OrderedDict
+import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected, Series
-from perennial.adapters.store import StoreUnavailable
 from perennial.api.common import API_VERSION, seconds
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.api.drift import DriftMonitor
 from perennial.api.training import ModelTraining
+from perennial.api.verdict import PerformanceEvidence
 from perennial.api.version import ModelVersion
-from perennial.contracts.baseline import Baseline
-from perennial.contracts.names import FILE_BASELINE, model_file
-from perennial.contracts.objects import DigestMismatch
-from perennial.contracts.request import Artifact
-from perennial.domain.drift.monitor import Problem, Snapshot, decide, is_judged
-from perennial.domain.drift.performance import suspect
-from perennial.domain.drift.policy import Situation, answering_run, is_rolling_out, last_retrain, retraining
-from perennial.domain.drift.verdict import Evidence
-from perennial.domain.drift.window import (
-    Chunk,
-    Geometry,
-    Layout,
-    lifetime_queries,
-    queries,
-    read_chunks,
-    too_short,
+from perennial.contracts.names import model_file
+from perennial.domain.analysis.queries import filled
+from perennial.domain.drift.evidence import Evidence
+from perennial.domain.drift.maintenance import problem as maintenance_problem
+from perennial.domain.drift.monitor import Blocked, Snapshot, decide, is_judged
+from perennial.domain.drift.performance import Held, judge_labels, suspect
+from perennial.domain.drift.policy import (
+    Sibling,
+    Situation,
+    answering_run,
+    is_rolling_out,
+    kept_out,
+    last_retrain,
+    retraining,
 )
-from perennial.domain.plan import Plan
+from perennial.domain.drift.queries import Subject, chunk_query, lifetime_queries, usage_queries
+from perennial.domain.drift.signals import Answers
+from perennial.domain.drift.window import Chunk, Geometry, Layout, read_chunks, too_short
+from perennial.domain.plan import Apply, Plan
+from perennial.reconcile.baseline import AGAIN, Baselines, Known
 from perennial.reconcile.controller import Context
-
-CHUNKS_KEPT = 10_000
-AGAIN = 15.0
-"""Seconds after which a store or a Prometheus that was away is asked again."""
-
-
-class Blocked(Exception):
-    """Nothing can be judged now; carries the :class:`Problem`."""
-
-    def __init__(self, reason: str, message: str, retry: float | None = None) -> None:
-        super().__init__(message)
-        self.problem = Problem(reason, message, retry)
-
-
-@dataclass
-class _Memory:
-    """Closed chunks of one monitor by start; ``about`` is what they were counted for."""
-
-    about: tuple[str, int, tuple[str, ...]]
-    chunks: dict[int, Chunk] = field(default_factory=dict)
-
-
-class ChunkCache:
-    """Closed chunks by monitor; those least lately used go first when there are too many in all."""
-
-    def __init__(self, limit: int = CHUNKS_KEPT) -> None:
-        self._limit = limit
-        self._memories: OrderedDict[str, _Memory] = OrderedDict()
-
-    def of(self, uid: str, version: str, step: int, features: tuple[str, ...]) -> dict[int, Chunk]:
-        """What is remembered of the monitor ``uid``, to be added to; empty for another version, step or features."""
-        about = (version, step, features)
-        memory = self._memories.get(uid)
-        if memory is None or memory.about != about:
-            memory = self._memories[uid] = _Memory(about)
-        self._memories.move_to_end(uid)
-        return memory.chunks
-
-    def trim(self) -> None:
-        """Keeps within the limit."""
-        held = sum(len(memory.chunks) for memory in self._memories.values())
-        while held > self._limit and len(self._memories) > 1:
-            _, oldest = self._memories.popitem(last=False)
-            held -= len(oldest.chunks)
+from perennial.reconcile.counters import CounterReader
+from perennial.render.monitor import learnt_configmap
 
 
 class MonitorController:
@@ -87,50 +45,52 @@ class MonitorController:
     kind = DriftMonitor
 
     def __init__(self) -> None:
-        self._cache = ChunkCache()
+        self._counters = CounterReader()
+        self._baselines = Baselines()
+        self._seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
-    async def gather(self, context: Context, raw: dict[str, Any], now: datetime) -> Snapshot:
+    async def gather(self, context: Context, raw: dict[str, Any], now: datetime) -> "Gathered":
         """The version in service, its baseline and counts; no more than the versions where the window is judged."""
         monitor = DriftMonitor.parse(raw)
+        watched = self._seen[monitor.metadata.namespace, monitor.spec.deployment]
         if monitor.metadata.deletion_timestamp:
-            return Snapshot(monitor)
+            watched.discard(monitor.metadata.name)
+            return Gathered(Snapshot(monitor))
+        watched.add(monitor.metadata.name)
         situation: Situation | None = None
         try:
             end = _geometry(monitor).last_close(now.timestamp())
-            deployment, stable, version = await self._served(context, monitor)
+            deployment, stable, version = await _served(context, monitor)
+            situation = _situation(monitor, deployment, stable, version)
             if is_judged(monitor, stable.version, end):
-                situation = _situation(monitor, deployment, stable, version, "")
-                return Snapshot(monitor, end, situation=situation)
-            expected = await self._retraining(context, monitor, stable.version)
-            situation = _situation(monitor, deployment, stable, version, expected)
-            evidence = await self._evidence(context, monitor, version, stable, end)
+                return Gathered(Snapshot(monitor, end, situation=situation))
+            situation = await self._whole(context, monitor, situation, watched)
+            known, evidence = await self._evidence(context, monitor, version, stable, end)
+            about = situation, known.reference.held
+            situation = await _with_predecessor(context, monitor, deployment, about, evidence, end)
         except Blocked as blocked:
-            return Snapshot(monitor, problem=blocked.problem, situation=situation)
-        return Snapshot(monitor, end, situation=situation, evidence=evidence)
+            return Gathered(Snapshot(monitor, problem=blocked.problem, situation=situation))
+        snapshot = Snapshot(monitor, end, situation=situation, evidence=evidence, baseline=known.status)
+        return Gathered(snapshot, known)
 
-    def decide(self, snapshot: Snapshot, now: datetime) -> Plan:
+    def decide(self, gathered: "Gathered", now: datetime) -> Plan:
         """The verdict on the window that has just closed, and what follows from it."""
-        return decide(snapshot, now)
+        plan = decide(gathered.snapshot, now)
+        known = gathered.known
+        if known is None or known.learnt is None or known.kept:
+            return plan
+        lesson, learnt = known.learnt
+        keep = learnt_configmap(gathered.snapshot.monitor, lesson, learnt, known.reference.layout)
+        return dataclasses.replace(plan, steps=(*plan.steps, Apply(keep, apart="baseline")))
 
-    async def _served(self, context: Context, monitor: DriftMonitor) -> tuple[ModelDeployment, Revision, ModelVersion]:
-        namespace, name = monitor.metadata.namespace, monitor.spec.deployment
-        raw = await context.api.get(API_VERSION, ModelDeployment.KIND, namespace, name)
-        if raw is None:
-            raise Blocked("DeploymentMissing", f"there is no ModelDeployment {name} in this namespace")
-        deployment = ModelDeployment.parse(raw)
-        stable = deployment.status.stable
-        if stable is None:
-            raise Blocked("NothingServes", f"no version of ModelDeployment {name} serves yet")
-        found = await context.api.get(API_VERSION, ModelVersion.KIND, namespace, stable.version)
-        if found is None:
-            raise Blocked("VersionMissing", f"ModelVersion {stable.version} serves but does not exist", AGAIN)
-        return deployment, stable, ModelVersion.parse(found)
-
-    async def _retraining(self, context: Context, monitor: DriftMonitor, version: str) -> str:
-        """What is still to be expected of the last Retrain; asks for nothing where none was."""
-        action = last_retrain(monitor.status, version)
+    async def _whole(
+        self, context: Context, monitor: DriftMonitor, situation: Situation, watched: set[str]
+    ) -> Situation:
+        """``situation`` with what became of the last Retrain, and with the deployment's other monitors."""
+        siblings = await _siblings(context, monitor, watched)
+        action = last_retrain(monitor.status)
         if action is None or monitor.spec.training is None:
-            return ""
+            return dataclasses.replace(situation, siblings=siblings)
         namespace = monitor.metadata.namespace
         raw = await context.api.get(API_VERSION, ModelTraining.KIND, namespace, monitor.spec.training)
         training = ModelTraining.parse(raw) if raw else None
@@ -139,59 +99,73 @@ class MonitorController:
         if run and run.version:
             found = await context.api.get(API_VERSION, ModelVersion.KIND, namespace, run.version)
             made = ModelVersion.parse(found) if found else None
-        return retraining(action, training, made, monitor.spec.deployment)
+        return dataclasses.replace(
+            situation,
+            siblings=siblings,
+            retraining=retraining(action, training, made, monitor.spec.deployment, situation.version),
+            made=run.version if run else "",
+            rejected=made is not None and (made.spec.approval == "Rejected" or kept_out(made, monitor.spec.deployment)),
+            training_changed=_changed_since(action, training),
+        )
 
     async def _evidence(
         self, context: Context, monitor: DriftMonitor, version: ModelVersion, stable: Revision, end: int
-    ) -> Evidence:
-        baseline = await _baseline(context, version)
-        excluded = set(monitor.spec.inputs.exclude)
-        layout = Layout.of(feature for feature in baseline.features if feature.name not in excluded)
+    ) -> tuple[Known, Evidence]:
+        geometry, subject = Geometry.of(monitor.spec), _subject(monitor, stable.version)
+        starts = geometry.starts(end, stable.since.timestamp() if stable.since else 0.0)
+        prometheus = context.prometheus
         try:
-            chunks, series = await self._chunks(context.prometheus, monitor, stable, layout, end)
-            doubtful = await _suspect(context.prometheus, monitor, version, chunks, end)
+            known = await self._baselines.of(context, monitor, version, stable, end)
+            layout = known.reference.layout
+            chunks = await self._counters.chunks(
+                prometheus, monitor.metadata.uid, subject, layout, geometry.step, starts
+            )
+            doubtful = await _suspect(prometheus, monitor, subject, version, chunks, end)
+            answers = await _signals(prometheus, monitor, subject, geometry.step, end)
         except PrometheusUnavailable as error:
             raise Blocked("PrometheusUnavailable", f"no verdict without counters: {error}", AGAIN) from error
         except QueryRejected as error:
             raise Blocked("QueryRejected", f"Prometheus refuses the monitor's query: {error}", 4 * AGAIN) from error
-        reference = (
-            version.spec.record.metrics.get(monitor.spec.performance.metric) if monitor.spec.performance else None
-        )
-        return Evidence(layout, chunks, series, reference, doubtful)
+        return known, Evidence(known.reference, chunks, doubtful, answers, known.learning)
 
-    async def _chunks(
-        self, prometheus: Prometheus, monitor: DriftMonitor, stable: Revision, layout: Layout, end: int
-    ) -> tuple[tuple[Chunk, ...], bool]:
-        """The window's closed chunks, and whether Prometheus knows the version's series. Asks from the first chunk
-        that is not remembered; one without predictions is not, for it may be late.
-        """
-        step = Geometry.of(monitor.spec).step
-        since = stable.since.timestamp() if stable.since else 0.0
-        starts = Geometry.of(monitor.spec).starts(end, since)
-        names = tuple(feature.name for feature in layout.features)
-        known = self._cache.of(monitor.metadata.uid, stable.version, step, names)
-        for start in set(known) - set(starts):
-            del known[start]
-        unknown = [start for start in starts if start not in known]
-        if not unknown:
-            return tuple(known[start] for start in starts), bool(starts)
-        wanted = [start for start in starts if start >= unknown[0]]
-        answers = await _ask(prometheus, monitor, stable.version, step, (wanted[0] + step, end))
-        fresh = read_chunks(layout, wanted, step, *answers)
-        series = bool(known) or bool(answers[0])
-        known.update({start: chunk for start, chunk in fresh.items() if chunk.predictions > 0})
-        self._cache.trim()
-        return tuple(known[start] if start in known else fresh[start] for start in starts), series
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """What is decided on, and what of it is to be kept."""
+
+    snapshot: Snapshot
+    known: Known | None = None
 
 
 def _geometry(monitor: DriftMonitor) -> Geometry:
     if short := too_short(monitor.spec):
         raise Blocked("WindowTooShort", short)
+    if wrong := maintenance_problem(monitor.spec):
+        raise Blocked("InvalidSpec", wrong)
     return Geometry.of(monitor.spec)
 
 
+def _subject(monitor: DriftMonitor, version: str) -> Subject:
+    return f"{monitor.metadata.namespace}/{monitor.spec.deployment}", version
+
+
+async def _served(context: Context, monitor: DriftMonitor) -> tuple[ModelDeployment, Revision, ModelVersion]:
+    namespace, name = monitor.metadata.namespace, monitor.spec.deployment
+    raw = await context.api.get(API_VERSION, ModelDeployment.KIND, namespace, name)
+    if raw is None:
+        raise Blocked("DeploymentMissing", f"there is no ModelDeployment {name} in this namespace")
+    deployment = ModelDeployment.parse(raw)
+    stable = deployment.status.stable
+    if stable is None:
+        raise Blocked("NothingServes", f"no version of ModelDeployment {name} serves yet")
+    found = await context.api.get(API_VERSION, ModelVersion.KIND, namespace, stable.version)
+    if found is None:
+        raise Blocked("VersionMissing", f"ModelVersion {stable.version} serves but does not exist", AGAIN)
+    return deployment, stable, ModelVersion.parse(found)
+
+
 def _situation(
-    monitor: DriftMonitor, deployment: ModelDeployment, stable: Revision, version: ModelVersion, expected: str
+    monitor: DriftMonitor, deployment: ModelDeployment, stable: Revision, version: ModelVersion
 ) -> Situation:
     artifacts = version.spec.record.artifacts
     model = artifacts.get(model_file(artifacts))
@@ -202,54 +176,110 @@ def _situation(
         stable_since=stable.since,
         rolling_out=is_rolling_out(deployment.status),
         window=timedelta(seconds=seconds(monitor.spec.window.length)),
-        retraining=expected,
     )
 
 
-async def _baseline(context: Context, version: ModelVersion) -> Baseline:
-    name, record = version.metadata.name, version.spec.record.artifacts.get(FILE_BASELINE)
-    if record is None:
-        raise Blocked("NoBaseline", f"ModelVersion {name} records no {FILE_BASELINE}: retrain to get one")
+async def _siblings(context: Context, monitor: DriftMonitor, watched: set[str]) -> tuple[Sibling, ...]:
+    """The other monitors of the deployment, as far as this process has seen any since it began: it sees all at once."""
+    found = []
+    for name in sorted(watched - {monitor.metadata.name}):
+        raw = await context.api.get(API_VERSION, DriftMonitor.KIND, monitor.metadata.namespace, name)
+        if raw is None:
+            watched.discard(name)
+            continue
+        other = DriftMonitor.parse(raw)
+        current = other.status.version in {"", monitor.status.version}
+        found.append(Sibling(name, other.status.verdict if current else None, tuple(other.status.actions)))
+    return tuple(found)
+
+
+async def _with_predecessor(
+    context: Context, monitor: DriftMonitor, deployment: ModelDeployment,
+    known: tuple[Situation, Held | None], evidence: Evidence, end: int,
+) -> Situation:  # fmt: skip
+    """With how good the version before was at the same age; asked only where a loss is to be decided by it."""
+    situation, held = known
+    wanted, stable = monitor.spec.performance, deployment.status.stable
+    if monitor.spec.policy.on_performance_loss != "Auto" or wanted is None or held is None or held.figure is None:
+        return situation
+    if evidence.labels_suspect or not judge_labels(evidence.chunks, held, wanted).loss:
+        return situation
+    before = next((each for each in deployment.status.history if stable and each.version != stable.version), None)
+    if before is None or before.since is None or stable is None or stable.since is None:
+        return situation
+    measured = await _at_age(context.prometheus, monitor, before, held, end / 1000 - stable.since.timestamp())
+    return dataclasses.replace(situation, predecessor=measured)
+
+
+async def _at_age(
+    prometheus: Prometheus, monitor: DriftMonitor, before: Revision, held: Held, age: float
+) -> PerformanceEvidence | None:
+    assert monitor.spec.performance is not None  # noqa: S101 - the caller has looked
+    assert before.since is not None  # noqa: S101
+    at = before.since.timestamp() + age
+    if before.until is not None:
+        at = min(at, before.until.timestamp())
+    span = int(min(seconds(monitor.spec.window.length), at - before.since.timestamp()) * 1000)
     try:
-        artifact = Artifact(record.uri, record.sha256, record.size)
-        return msgspec.json.decode(await context.store.read(version.metadata.namespace, artifact), type=Baseline)
-    except StoreUnavailable as error:
-        raise Blocked("StoreUnavailable", f"the baseline of {name} cannot be read: {error}", AGAIN) from error
-    except (FileNotFoundError, DigestMismatch, msgspec.MsgspecError) as error:
-        raise Blocked(
-            "BaselineUnreadable", f"the baseline of {name} is not what was recorded: {error}", 300.0
-        ) from error
-
-
-async def _ask(
-    prometheus: Prometheus, monitor: DriftMonitor, version: str, step: int, ends: tuple[int, int]
-) -> tuple[list[Series], list[Series], list[Series]]:
-    """Features, predictions and feedback by chunk; ``ends`` are the first and the last chunk's ends (Unix ms)."""
-    asked = queries(f"{monitor.metadata.namespace}/{monitor.spec.deployment}", version, step)
-    first, last, seconds_each = ends[0] / 1000, ends[1] / 1000, step / 1000
-
-    async def answer(query: str) -> list[Series]:
-        return await prometheus.query_range(query, first, last, seconds_each)
-
-    async def nothing() -> list[Series]:
-        return []
-
-    labels = answer(asked.feedback) if monitor.spec.performance else nothing()
-    return await asyncio.gather(answer(asked.features), answer(asked.predictions), labels)
+        lines = await prometheus.query(chunk_query([_subject(monitor, before.version)], span), at)
+    except (PrometheusUnavailable, QueryRejected):
+        return None
+    empty = Layout.of(())
+    chunk = read_chunks(empty, [round(at * 1000) - span], span, lines).get(round(at * 1000) - span)
+    if chunk is None:
+        return None
+    found = judge_labels([chunk], held, monitor.spec.performance)
+    return found if found.value is not None else None
 
 
 async def _suspect(
-    prometheus: Prometheus, monitor: DriftMonitor, version: ModelVersion, chunks: Sequence[Chunk], end: int
-) -> bool:
-    """Whether there is too much feedback; asked only where there are labels to judge by."""
-    labels = sum(sum(chunk.feedback.values()) for chunk in chunks)
-    if monitor.spec.performance is None or labels < monitor.spec.performance.min_labels:
+    prometheus: Prometheus, monitor: DriftMonitor, subject: Subject, version: ModelVersion,
+    chunks: Sequence[Chunk], end: int,
+) -> bool:  # fmt: skip
+    """Whether there is more feedback than predictions. Over the version's life, for labels come late; asked only where
+    the window has more of them: where no window has, the life has not.
+    """
+    labels = sum(chunk.labels for chunk in chunks)
+    if monitor.spec.performance is None or not suspect(sum(chunk.predictions for chunk in chunks), labels):
         return False
-    deployment = f"{monitor.metadata.namespace}/{monitor.spec.deployment}"
     life = end / 1000 - version.spec.record.created.timestamp()
-    asked = lifetime_queries(deployment, version.metadata.name, life)
+    asked = lifetime_queries(subject, life)
     predictions, feedback = await asyncio.gather(*(prometheus.query(query, end / 1000) for query in asked))
     return suspect(_total(predictions), _total(feedback))
+
+
+async def _signals(prometheus: Prometheus, monitor: DriftMonitor, subject: Subject, step: int, end: int) -> Answers:
+    """The figures that are no part of what is counted by chunk."""
+    usage = usage_queries(subject, step)
+    values = {
+        "deployment": subject[0], "version": subject[1], "namespace": monitor.metadata.namespace,
+        "name": monitor.spec.deployment, "interval": f"{step}ms",
+    }  # fmt: skip
+    asked = {
+        each.name: usage[each.builtin] if each.builtin in usage else filled(each.query or "", values)
+        for each in monitor.spec.signals
+        if each.query is not None or each.builtin in usage
+    }
+    answers = await asyncio.gather(*(_one(prometheus, query, end / 1000) for query in asked.values()))
+    return dict(zip(asked, answers, strict=True))
+
+
+async def _one(prometheus: Prometheus, query: str, at: float) -> float | str:
+    """The one value of ``query``, or why there is none. Raises PrometheusUnavailable."""
+    try:
+        found = await prometheus.query(query, at)
+    except QueryRejected as error:
+        return f"Prometheus refuses the query: {error}"
+    if len(found) != 1 or not found[0].points:
+        return f"the query gives {len(found)} series; one is needed" if found else "the query gives nothing"
+    value = found[0].points[-1][1]
+    return value if value == value else "the query gives no number (NaN)"  # noqa: PLR0124
+
+
+def _changed_since(action: Any, training: ModelTraining | None) -> bool:
+    """Whether a run for another spec was begun since ``action``."""
+    runs = training.status.runs if training else []
+    return any(run.trigger.type == "Spec" and run.started_at > action.since for run in runs)
 
 
 def _total(answer: list[Series]) -> float:

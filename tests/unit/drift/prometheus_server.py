@@ -14,7 +14,9 @@ from aiohttp.test_utils import TestServer
 from perennial.adapters.prometheus import Prometheus
 from perennial.contracts import names
 
-_QUERY = re.compile(r'increase\((\w+)\{deployment="([^"]+)",version="([^"]+)"\}\[(\d+)ms\]\)')
+_PART = re.compile(
+    r'increase\((\w+)\{deployment=~?"([^"]+)",version=~?"([^"]+)"\}\[(\d+)ms\]\)\)(?: > 0)?(?:, "family", "(\w+)")?'
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Traffic:
     bins: Mapping[tuple[str, str], float]
     predictions: Mapping[str, float]
     feedback: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    others: Mapping[str, Mapping[tuple[tuple[str, str], ...], float]] = field(default_factory=dict)
+    """Further metrics: what they count in a second, by labels."""
+    deployment: str = ""
+    """Of this one alone; empty: of whichever is asked for."""
 
     def series(self, metric: str) -> dict[tuple[tuple[str, str], ...], float]:
         """Counted in a second, by labels."""
@@ -37,7 +43,7 @@ class Traffic:
                 return {(("predicted", one),): rate for one, rate in self.predictions.items()}
             case names.METRIC_FEEDBACK:
                 return {(("predicted", one), ("actual", two)): rate for (one, two), rate in self.feedback.items()}
-        return {}
+        return dict(self.others.get(metric, {}))
 
 
 class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
@@ -47,6 +53,8 @@ class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
         self.traffic: list[Traffic] = []
         self.broken: tuple[int, str] | None = None
         self.asked: list[dict[str, str]] = []
+        self.figures: dict[str, float] = {}
+        """Answers to queries that are not ours, by their text."""
         app = web.Application()
         app.router.add_post("/api/v1/query", self._answer)
         app.router.add_post("/api/v1/query_range", self._answer)
@@ -81,24 +89,37 @@ class PrometheusServer(AbstractAsyncContextManager["PrometheusServer"]):
         return web.Response(text=json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}))
 
     def _result(self, query: str, times: list[float]) -> list[dict[str, Any]]:
-        found = _QUERY.search(query)
-        assert found, query
-        metric, _, version, span = found[1], found[2], found[3], int(found[4]) / 1000
-        flows = [each for each in self.traffic if each.version == version]
-        labels = {key for each in flows for key in each.series(metric)}
-        values = {
-            key: [
-                [at, str(sum(_overlap(flow, at - span, at) * flow.series(metric).get(key, 0.0) for flow in flows))]
-                for at in times
-            ]
-            for key in sorted(labels)
-        }
-        if query.startswith("sum ("):
-            total = [
-                [at, str(sum(float(each[place][1]) for each in values.values()))] for place, at in enumerate(times)
-            ]
-            return [{"metric": {}, "values": total}] if values else []
-        return [{"metric": dict(key), "values": each} for key, each in values.items()]
+        if query in self.figures:
+            return [{"metric": {}, "values": [[at, str(self.figures[query])] for at in times]}]
+        parts = _PART.findall(query)
+        assert parts or self.figures, query
+        result: list[dict[str, Any]] = []
+        for metric, deployments, versions, span, family in parts:
+            for version in versions.split("|"):
+                for deployment in deployments.split("|"):
+                    about = {"deployment": deployment, "version": version, "family": family} if family else {}
+                    flows = [
+                        each for each in self.traffic if each.version == version and each.deployment in {"", deployment}
+                    ]
+                    result += _part(metric, flows, int(span) / 1000, times, about)
+        return result
+
+
+def _part(
+    metric: str, flows: list[Traffic], span: float, times: list[float], about: dict[str, str]
+) -> list[dict[str, Any]]:
+    labels = {key for each in flows for key in each.series(metric)}
+    values = {
+        key: [
+            [at, str(sum(_overlap(flow, at - span, at) * flow.series(metric).get(key, 0.0) for flow in flows))]
+            for at in times
+        ]
+        for key in sorted(labels)
+    }
+    if not about:
+        total = [[at, str(sum(float(each[place][1]) for each in values.values()))] for place, at in enumerate(times)]
+        return [{"metric": {}, "values": total}] if values else []
+    return [{"metric": {**dict(key), **about}, "values": each} for key, each in values.items()]
 
 
 def _times(form: Mapping[str, str]) -> list[float]:

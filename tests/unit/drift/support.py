@@ -11,7 +11,10 @@ from perennial.api.common import API_VERSION
 from perennial.api.drift import DriftMonitor
 from perennial.api.verdict import Action, MonitorStatus
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, OTHER, Baseline, Distribution
-from perennial.domain.drift.verdict import Evidence
+from perennial.contracts.signature import Input, Signature
+from perennial.domain.drift.evidence import Evidence
+from perennial.domain.drift.performance import Held
+from perennial.domain.drift.reference import Reference, label_distribution
 from perennial.domain.drift.window import Chunk, Layout
 
 NOW = datetime(2026, 3, 2, 12, 0, 2, tzinfo=UTC)
@@ -31,15 +34,28 @@ OLDER = {"age": (0, 0, 0, 10, 30, 60, 0), "sex": (0, 0, 32, 68, 0)}
 EMPTY = {"age": (0,) * 7, "sex": (0,) * 5}
 
 
-def chunk(counts: Mapping[str, tuple[float, ...]], feedback: Mapping[tuple[str, str], float] | None = None) -> Chunk:
+def chunk(
+    counts: Mapping[str, tuple[float, ...]], feedback: Mapping[tuple[str, str], float] | None = None, **more: Any
+) -> Chunk:
     """A chunk with these counts of age and sex."""
     flat = [value for name in ("age", "sex") for value in counts[name]]
-    return Chunk(np.array(flat, dtype=np.float64), float(sum(counts["age"])), feedback or {})
+    predicted = {"1": float(sum(counts["age"]))}
+    made: dict[str, Any] = {"predicted": predicted, "feedback": dict(feedback or {}), "seen": True, **more}
+    return Chunk(np.array(flat, dtype=np.float64), **made)
 
 
-def evidence(*chunks: Chunk, **more: Any) -> Evidence:
-    """Of age and sex, in these chunks."""
-    return Evidence(**{"layout": Layout.of((AGE, SEX)), "chunks": chunks, "series": True, **more})
+def held(figure: float | None = 0.9, confusion: tuple[tuple[int, ...], ...] = ()) -> Held:
+    """Of a version that tells 0 from 1."""
+    return Held(figure, ("0", "1"), "1", confusion)
+
+
+def evidence(*chunks: Chunk, reference: float | None = None, **more: Any) -> Evidence:
+    """Of age and sex, in these chunks; ``reference`` is the held-out figure."""
+    known = more.pop("held", held(reference))
+    made = Reference(
+        Layout.of((AGE, SEX)), more.pop("usual", ()), more.pop("usual_fast", ()), known, label_distribution(known)
+    )
+    return Evidence(**{"reference": made, "chunks": chunks, **more})
 
 
 def monitor_json(**spec: Any) -> dict[str, Any]:
@@ -73,6 +89,24 @@ def baseline() -> bytes:
     return msgspec.json.encode(made)
 
 
+def training_json(*handled: str, **status: Any) -> dict[str, Any]:
+    """The ModelTraining that has heard of ``handled``."""
+    spec = {
+        "model": "heart", "data": {"source": {"uri": "s3://d/x.csv"}, "target": {"column": "num"}},
+        "features": {"numeric": ["age"]}, "candidates": [{"algorithm": "LogisticRegression"}],
+    }  # fmt: skip
+    return {
+        "apiVersion": API_VERSION, "kind": "ModelTraining", "metadata": {"name": "heart", "namespace": "ward"},
+        "spec": spec, "status": {"handledActions": list(handled), **status},
+    }  # fmt: skip
+
+
+def signature() -> bytes:
+    """signature.json of such a version."""
+    inputs = (Input("age", "Numeric"), Input("sex", "Categorical", ("0", "1")))
+    return msgspec.json.encode(Signature("Classification", inputs, "num", ("0", "1")))
+
+
 def version_json(name: str = "heart-v1", *, approval: str = "Approved", **more: Any) -> dict[str, Any]:
     """A ModelVersion with an accuracy of 0.9 on held-out rows."""
     file = {"sha256": DIGEST, "size": 1}
@@ -83,7 +117,8 @@ def version_json(name: str = "heart-v1", *, approval: str = "Approved", **more: 
         "data": {"source": "s3://d/*", "sha256": DIGEST, "rows": 1000, "testRows": 250, "columns": ["age", "sex"]},
         "split": {"test": 0.25, "seed": 7}, "result": {"uri": "s3://a/result.json", **file},
         "artifacts": {
-            "model.onnx": {"uri": "s3://a/m", **file}, "baseline.json": {"uri": "s3://a/b", **file},
+            "model.onnx": {"uri": "s3://a/m", **file}, "baseline.json": {"uri": "s3://a/baseline.json", **file},
+            "signature.json": {"uri": "s3://a/signature.json", **file},
         },
     }  # fmt: skip
     return {

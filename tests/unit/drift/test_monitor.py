@@ -13,19 +13,19 @@ from perennial.adapters.store import StoreUnavailable
 from perennial.api.common import format_time
 from perennial.contracts.objects import DigestMismatch
 from perennial.domain.plan import Plan
-from perennial.reconcile.drift import ChunkCache, MonitorController
+from perennial.reconcile.drift import MonitorController
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
 from tests.unit.drift.support import (
     AGE,
-    CALM,
     NOW,
     SEX,
     STEP,
     action,
     baseline,
-    chunk,
     deployment_json,
     monitor_json,
+    signature,
+    training_json,
     version_json,
 )
 
@@ -55,10 +55,10 @@ class Setting:
     async def get(self, _api_version: str, kind: str, _namespace: str, name: str) -> Any:
         return self.objects.get((kind, name))
 
-    async def read(self, _namespace: str, _artifact: Any) -> bytes:
+    async def read(self, _namespace: str, artifact: Any) -> bytes:
         if isinstance(self.stored, Exception):
             raise self.stored
-        return self.stored
+        return signature() if artifact.uri.endswith("signature.json") else self.stored
 
     async def look(self) -> Plan:
         """Gathers, decides, writes the status."""
@@ -130,14 +130,14 @@ async def test_the_verdict_comes_at_a_chunks_close_and_nothing_is_written_in_bet
 
 async def test_only_the_newest_chunk_is_asked_for_and_a_restart_reads_back_once(setting: Setting) -> None:
     await setting.go_on(2 * STEP)
-    spans = {float(each["end"]) - float(each["start"]) for each in setting.server.asked[2:]}
+    spans = {float(each["end"]) - float(each["start"]) for each in setting.server.asked[1:]}
     assert spans == {0.0}
     judged = setting.raw["status"]["features"]
     setting.controller = MonitorController()
     del setting.raw["status"]["windowEnd"]
     setting.server.asked.clear()
     await setting.look()
-    assert [float(each["end"]) - float(each["start"]) for each in setting.server.asked] == [2.0 * STEP] * 2
+    assert [float(each["end"]) - float(each["start"]) for each in setting.server.asked] == [2.0 * STEP]
     assert setting.raw["status"]["features"] == judged
 
 
@@ -337,6 +337,7 @@ async def test_a_spent_budget_asks_for_a_person_once(setting: Setting) -> None:
     setting.raw = monitor_json(policy={"retrainBudget": {"max": 1, "days": 7}})
     old = action("Retrain", "heart-v0", ago=86400).model_dump(mode="json", by_alias=True)
     setting.raw["status"] = {"actions": [old]}
+    setting.objects["ModelTraining", "heart"] = training_json("a-1")
     setting.flow(OLDER_BINS, start=AGES_AGO)
     assert await setting.go_on(100) == ["Drifting", "HumanNeeded"]
     assert [each["type"] for each in setting.raw["status"]["conditions"]] == ["HumanNeeded", "Ready"]
@@ -346,18 +347,6 @@ async def test_a_spent_budget_asks_for_a_person_once(setting: Setting) -> None:
 async def test_being_deleted_it_does_nothing(setting: Setting) -> None:
     setting.raw["metadata"]["deletionTimestamp"] = "2026-03-02T12:00:00Z"
     assert await setting.look() == Plan()
-
-
-def test_the_memory_is_bounded_and_about_one_thing() -> None:
-    cache = ChunkCache(limit=4)
-    for uid in ("a", "b", "c"):
-        known = cache.of(uid, "v1", 20_000, ("age",))
-        known.update({start: chunk(CALM) for start in (0, 20_000)})
-        cache.trim()
-    assert len(cache.of("c", "v1", 20_000, ("age",))) == 2
-    assert len(cache.of("b", "v1", 20_000, ("age",))) == 2
-    assert len(cache.of("a", "v1", 20_000, ("age",))) == 0, "the least lately used went"
-    assert len(cache.of("b", "v2", 20_000, ("age",))) == 0, "another version was not counted"
 
 
 def test_the_fixture_is_in_the_shares_of_training() -> None:

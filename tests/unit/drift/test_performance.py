@@ -7,6 +7,7 @@ from scipy import stats
 
 from perennial.api.drift import Performance
 from perennial.domain.drift.performance import judge_labels, suspect, wilson
+from tests.unit.drift.support import EMPTY, chunk, held
 
 WANTED = Performance(max_drop=0.05, min_labels=50)
 
@@ -29,8 +30,8 @@ def test_the_interval_is_scipys(pair: tuple[int, int]) -> None:
     ],
 )
 def test_loss(right: float, wrong: float, loss: bool | None) -> None:
-    chunks = [{("1", "1"): right / 2, ("1", "0"): wrong}, {("0", "0"): right / 2}]
-    found = judge_labels(chunks, 0.9, WANTED)
+    chunks = [chunk(EMPTY, {("1", "1"): right / 2, ("1", "0"): wrong}), chunk(EMPTY, {("0", "0"): right / 2})]
+    found = judge_labels(chunks, held(0.9), WANTED)
     assert found.labels == right + wrong
     assert found.loss is bool(loss)
     assert (found.value is None) == (loss is None)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from perennial.api.verdict import FeatureEvidence, MonitorStatus, PerformanceEvidence, Verdict
-from perennial.domain.drift.verdict import Judgement, follow, judge, rebase
+from perennial.domain.drift.follow import follow, rebase
+from perennial.domain.drift.verdict import Judgement, judge
 from tests.unit.drift.support import CALM, EMPTY, NOW, OLDER, action, chunk, evidence, monitor
 
 GOOD = {("1", "1"): 90.0, ("1", "0"): 10.0}
@@ -17,12 +18,15 @@ LABELS = {"performance": {"minLabels": 100, "maxDrop": 0.1}}
 @pytest.mark.parametrize(
     ("chunks", "more", "spec", "verdict"),
     [
-        ([chunk(EMPTY)] * 3, {"series": False}, {}, "NoMetrics"),
-        ([chunk(EMPTY)], {"series": False}, {}, "NoMetrics"),
-        ([], {"series": False}, {}, "InsufficientData"),
+        ([chunk(EMPTY, seen=False)] * 3, {}, {}, "NoMetrics"),
+        ([chunk(EMPTY, seen=False)], {}, {}, "NoMetrics"),
+        ([], {}, {}, "InsufficientData"),
         ([chunk(CALM)] * 2, {}, {}, "InsufficientData"),
-        ([chunk(EMPTY)] * 3, {}, {}, "InsufficientData"),
+        ([chunk(EMPTY)] * 3, {}, {}, "NoTraffic"),
+        ([chunk(EMPTY), chunk(EMPTY)], {}, {}, "InsufficientData"),
+        ([chunk(EMPTY, requests={"500": 9.0})] * 3, {}, {}, "InsufficientData"),
         ([chunk(CALM), chunk(EMPTY), chunk(EMPTY)], {}, {}, "InsufficientData"),
+        ([chunk(OLDER)] * 3, {"learning": "1 of 3 windows"}, {}, "InsufficientData"),
         ([chunk(CALM)] * 3, {}, {}, "Healthy"),
         ([chunk(OLDER)] * 3, {}, {}, "Drifting"),
         ([chunk(CALM, GOOD)] * 3, {"reference": 0.9}, LABELS, "Healthy"),
@@ -52,7 +56,10 @@ def test_drifting_names_the_worst_features_and_what_moved() -> None:
 
 def test_a_loss_says_the_figures() -> None:
     found = judge(monitor(**LABELS).spec, evidence(*[chunk(CALM, BAD)] * 3, reference=0.9), "heart-v1")
-    assert found.message == "accuracy 0.5 (95 % interval 0.4438 to 0.5562, 300 labels) against 0.9 held out"
+    assert found.message == (
+        "accuracy 0.5 (95 % interval 0.4438 to 0.5562, 300 labels) against 0.9 held out; inputs are as before: "
+        "what they mean has changed (concept drift)"
+    )
 
 
 def run(verdicts: list[Verdict], *, every: int = 20) -> list[int]:

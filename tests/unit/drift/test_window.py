@@ -4,7 +4,8 @@ import pytest
 
 from perennial.adapters.prometheus import Series
 from perennial.contracts.baseline import MISSING
-from perennial.domain.drift.window import Geometry, Layout, lifetime_queries, queries, read_chunks, too_short
+from perennial.domain.drift.queries import chunk_query, lifetime_queries
+from perennial.domain.drift.window import Geometry, Layout, read_chunks, too_short
 from tests.unit.drift.support import AGE, SEX, monitor
 
 MINUTE = Geometry(step=60_000, chunks=3, delay=2_000)
@@ -49,34 +50,46 @@ def test_a_window_too_short_names_both_fields_and_what_works(
         assert too_short(fixed) == ""
 
 
-def test_one_query_counts_every_bin_of_every_feature() -> None:
-    asked = queries("ward/heart", "heart-v1", 20_000)
-    selector = '{deployment="ward/heart",version="heart-v1"}'
-    assert asked.features == (
-        f"sum by (feature, bin) (increase(perennial_feature_observations_total{selector}[20000ms]))"
+def test_one_query_counts_everything_of_several_deployments() -> None:
+    asked = chunk_query([("ward/heart", "heart-v1"), ("other/lung", "lung-v2")], 20_000)
+    selector = '{deployment=~"other/lung|ward/heart",version=~"heart-v1|lung-v2"}'
+    counter = f"perennial_feature_observations_total{selector}"
+    assert asked.startswith(
+        "label_replace(sum by (deployment, version, feature, bin) "
+        f"(((last_over_time({counter}[20000ms]) - (last_over_time({counter}[20000ms] offset 20000ms) "
+        f"or min_over_time({counter}[20000ms]))) unless (resets({counter}[40000ms]) > 0)) "
+        f'or increase({counter}[20000ms])) > 0, "family", "features", "", "")'
     )
-    assert asked.feedback == f"sum by (predicted, actual) (increase(perennial_feedback_total{selector}[20000ms]))"
-    assert lifetime_queries("ward/heart", "heart-v1", 90.0)[0] == (
+    assert f"or increase(perennial_feedback_total{selector}[20000ms])" in asked
+    selector = '{deployment="ward/heart",version="heart-v1"}'
+    assert lifetime_queries(("ward/heart", "heart-v1"), 90.0)[0] == (
         f"sum (increase(perennial_predictions_total{selector}[90000ms]))"
     )
-    assert "[2592000000ms]" in lifetime_queries("ward/heart", "heart-v1", 1e9)[0]
+    assert "[2592000000ms]" in lifetime_queries(("ward/heart", "heart-v1"), 1e9)[0]
 
 
 def test_answers_become_counts_at_their_chunk_and_bin() -> None:
     layout = Layout.of((AGE, SEX))
     features = [
-        Series({"feature": "age", "bin": "[40,60)"}, ((40.0, 10.5), (60.0, 11.0))),
-        Series({"feature": "sex", "bin": "1"}, ((60.0, 7.0),)),
-        Series({"feature": "sex", "bin": MISSING}, ((60.0, float("nan")),)),
-        Series({"feature": "no longer known", "bin": "1"}, ((60.0, 7.0),)),
-        Series({"feature": "age", "bin": "[60,80]"}, ((80.0, 5.0),)),
+        Series({"family": "features", "feature": "age", "bin": "[40,60)"}, ((40.0, 10.5), (60.0, 11.0))),
+        Series({"family": "features", "feature": "sex", "bin": "1"}, ((60.0, 7.0),)),
+        Series({"family": "features", "feature": "sex", "bin": MISSING}, ((60.0, float("nan")),)),
+        Series({"family": "features", "feature": "no longer known", "bin": "1"}, ((60.0, 7.0),)),
+        Series({"family": "features", "feature": "age", "bin": "[60,80]"}, ((80.0, 5.0),)),
     ]
-    predictions = [Series({"predicted": "0"}, ((60.0, 4.0),)), Series({"predicted": "1"}, ((60.0, 7.0),))]
-    feedback = [Series({"predicted": "1", "actual": "0"}, ((60.0, 2.0),))]
-    found = read_chunks(layout, [20_000, 40_000], 20_000, features, predictions, feedback)
+    others = [
+        Series({"family": "predicted", "predicted": "0"}, ((60.0, 4.0),)),
+        Series({"family": "predicted", "predicted": "1"}, ((60.0, 7.0),)),
+        Series({"family": "feedback", "predicted": "1", "actual": "0"}, ((60.0, 2.0),)),
+        Series({"family": "durations", "le": "+Inf"}, ((60.0, 3.0),)),
+        Series({"family": "loss_sum"}, ((60.0, 0.5),)),
+    ]
+    found = read_chunks(layout, [20_000, 40_000], 20_000, [*features, *others])
     (age, age_counts), (sex, sex_counts) = layout.counts([found[20_000], found[40_000]])
     assert (age, sex) == (AGE, SEX)
     assert age_counts.tolist() == [[0, 0, 0, 0, 10.5, 0, 0], [0, 0, 0, 0, 11, 0, 0]]
     assert sex_counts.tolist() == [[0, 0, 0, 0, 0], [0, 0, 0, 7, 0]]
     assert [each.predictions for each in found.values()] == [0.0, 11.0]
     assert found[40_000].feedback == {("1", "0"): 2.0}
+    assert found[40_000].durations == {float("inf"): 3.0}
+    assert found[40_000].sums == {"loss_sum": 0.5}

@@ -10,7 +10,7 @@ from scipy.special import chndtr
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, Distribution
 from perennial.domain.analysis.limits import Figure
 from perennial.domain.drift.bins import group
-from perennial.domain.drift.statistics import shares
+from perennial.domain.drift.statistics import stability_index
 
 LEAST_PREDICTIONS = 20
 """Of fewer, four bins cannot be told apart: a shift of them would always be none."""
@@ -105,9 +105,8 @@ def shift(new: Mapping[str, float], stable: Mapping[str, float]) -> Shift:
     layout = Distribution("probability", "Numeric", names, tuple(round(count) for count in before))
     groups = group(layout, after)
     joined_after, joined_before = groups.total(after), groups.total(before)
-    q, p = shares(joined_after), shares(joined_before)
     rows = after.sum() * before.sum() / (after.sum() + before.sum())
-    return Shift(_Noise(float(((q - p) * np.log(q / p)).sum()), len(p) - 1, float(rows)))
+    return Shift(_Noise(float(stability_index(joined_before, joined_after)), len(joined_before) - 1, float(rows)))
 
 
 def _place(name: str) -> tuple[float, str]:

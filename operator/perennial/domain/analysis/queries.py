@@ -66,7 +66,11 @@ def questions(metrics: Iterable[AnalysisMetric], subject: Subject) -> dict[str, 
 
 def fill(query: str, subject: Subject) -> str:
     """``query`` with its placeholders replaced, as text inside of PromQL's quotes; unknown ones stay."""
-    values = _values(subject)
+    return filled(query, _values(subject))
+
+
+def filled(query: str, values: Mapping[str, str]) -> str:
+    """``query`` with the placeholders that ``values`` names replaced."""
     return _PLACEHOLDER.sub(lambda match: escaped(values[match[1]]) if match[1] in values else match[0], query)
 
 

@@ -27,7 +27,10 @@ class Groups:
 
     def total(self, counts: Array) -> Array:
         """``counts`` (…, bins) added up by group: (…, groups)."""
-        return np.stack([counts[..., list(each)].sum(axis=-1) for each in self.members], axis=-1)
+        order = [place for each in self.members for place in each]
+        starts = np.cumsum([0, *map(len, self.members[:-1])])
+        added: Array = np.add.reduceat(counts[..., order], starts, axis=-1)
+        return added
 
     def name(self, group: int, bins: tuple[str, ...], counts: Array) -> str:
         """What people call the group: those of its bins that occur in ``counts`` (B,), the largest first."""
@@ -45,7 +48,7 @@ def group(distribution: Distribution, window: Array) -> Groups:
     """
     reference = np.asarray(distribution.counts, dtype=np.float64)
     n, m = window.sum(), reference.sum()
-    expected = (window + reference) * min(n, m) / max(n + m, 1.0)
+    expected = ((window + reference) * (min(n, m) / max(n + m, 1.0))).tolist()
     special = [place for place, name in enumerate(distribution.bins) if name in {MISSING, INVALID}]
     regular = [place for place in range(len(distribution.bins)) if place not in special]
     if distribution.kind == "Numeric":
@@ -58,41 +61,41 @@ def group(distribution: Distribution, window: Array) -> Groups:
     return _absorb(ordered, loose, expected)
 
 
-def _join_neighbours(groups: list[tuple[int, ...]], expected: Array) -> list[tuple[int, ...]]:
+def _join_neighbours(groups: list[tuple[int, ...]], expected: list[float]) -> list[tuple[int, ...]]:
     """The smallest group joins its smaller neighbour until none is under the limit."""
-    groups = list(groups)
-    while len(groups) > 1:
-        sizes = [expected[list(each)].sum() for each in groups]
-        least = int(np.argmin(sizes))
-        if sizes[least] >= MIN_EXPECTED:
-            break
+    groups, sizes = list(groups), [_size(each, expected) for each in groups]
+    while len(groups) > 1 and min(sizes) < MIN_EXPECTED:
+        least = sizes.index(min(sizes))
         left = least > 0 and (least == len(groups) - 1 or sizes[least - 1] <= sizes[least + 1])
         start = least - 1 if left else least
         groups[start : start + 2] = [groups[start] + groups[start + 1]]
+        sizes[start : start + 2] = [sizes[start] + sizes[start + 1]]
     return groups
 
 
-def _join_rare(places: list[int], expected: Array) -> list[tuple[int, ...]]:
+def _join_rare(places: list[int], expected: list[float]) -> list[tuple[int, ...]]:
     """Each place with enough by itself, the others in one group."""
     rare = tuple(place for place in places if expected[place] < MIN_EXPECTED)
     kept: list[tuple[int, ...]] = [(place,) for place in places if expected[place] >= MIN_EXPECTED]
     return [*kept, rare] if rare else kept
 
 
-def _absorb(ordered: list[tuple[int, ...]], loose: list[tuple[int, ...]], expected: Array) -> Groups:
+def _absorb(ordered: list[tuple[int, ...]], loose: list[tuple[int, ...]], expected: list[float]) -> Groups:
     """Groups that are still too small go, the smallest first, to the smallest other one."""
     groups, places = [*ordered, *loose], len(ordered)
-    while len(groups) > 1:
-        sizes = np.array([expected[list(each)].sum() for each in groups])
-        least = int(np.argmin(sizes))
-        if sizes[least] >= MIN_EXPECTED:
-            break
-        sizes[least] = np.inf
-        taker = int(np.argmin(sizes))
+    sizes = [_size(each, expected) for each in groups]
+    while len(groups) > 1 and min(sizes) < MIN_EXPECTED:
+        least = sizes.index(min(sizes))
+        taker = min((at for at in range(len(groups)) if at != least), key=sizes.__getitem__)
         # An ordered group keeps its place among its neighbours when a loose one joins it.
         if least < places:
             taker, least = (least, taker) if taker >= places else (taker, least)
         groups[taker] += groups[least]
-        del groups[least]
+        sizes[taker] += sizes[least]
+        del groups[least], sizes[least]
         places -= least < places
     return Groups(tuple(groups), places)
+
+
+def _size(places: tuple[int, ...], expected: list[float]) -> float:
+    return sum([expected[place] for place in places])

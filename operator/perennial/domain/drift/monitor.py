@@ -5,20 +5,32 @@ from datetime import UTC, datetime, timedelta
 
 from perennial.api.common import seconds
 from perennial.api.drift import DriftMonitor
-from perennial.api.verdict import MonitorStatus
+from perennial.api.verdict import Action, BaselineStatus, MonitorStatus
 from perennial.domain.conditions import condition, find, is_true, without
+from perennial.domain.drift.evidence import Evidence
+from perennial.domain.drift.follow import follow, rebase
 from perennial.domain.drift.policy import Reaction, Situation, react, with_actions
-from perennial.domain.drift.verdict import Evidence, Judgement, follow, judge, rebase
+from perennial.domain.drift.verdict import Judgement, judge
 from perennial.domain.drift.window import Geometry
 from perennial.domain.plan import Event, Plan
 
-READY, SUSPECT, HUMAN = "Ready", "LabelsSuspect", "HumanNeeded"
+READY, SUSPECT, HUMAN, SIGNALS, DISAGREES = (
+    "Ready", "LabelsSuspect", "HumanNeeded", "SignalsBreached", "MonitorsDisagree",
+)  # fmt: skip
 JUDGED = {"Healthy": "Judged", "Drifting": "Judged", "PerformanceLoss": "Judged"}
 """The reason of Ready by verdict; the other verdicts are their own reason."""
 SUSPECT_MESSAGE = (
     "{version} has had more feedback than predictions: tokens are being replayed, so labels are not judged; rotate the "
     "feedback key and look at who sends feedback"
 )
+
+
+class Blocked(Exception):
+    """Nothing can be judged now; carries the :class:`Problem`."""
+
+    def __init__(self, reason: str, message: str, retry: float | None = None) -> None:
+        super().__init__(message)
+        self.problem = Problem(reason, message, retry)
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Problem:
 @dataclass(frozen=True)
 class Snapshot:
     """``situation`` is None while nothing serves; ``evidence`` is None with a problem, or when the window that ends at
-    ``end`` (Unix ms) has been judged.
+    ``end`` (Unix ms) has been judged. ``baseline``: what it is compared with.
     """
 
     monitor: DriftMonitor
@@ -41,6 +53,7 @@ class Snapshot:
     problem: Problem | None = None
     situation: Situation | None = None
     evidence: Evidence | None = None
+    baseline: BaselineStatus | None = None
 
 
 def is_judged(monitor: DriftMonitor, version: str, end: int) -> bool:
@@ -48,7 +61,7 @@ def is_judged(monitor: DriftMonitor, version: str, end: int) -> bool:
     status, ready = monitor.status, find(monitor.status.conditions, READY)
     return (
         ready is not None
-        and ready.reason in {*JUDGED.values(), "InsufficientData", "NoMetrics"}
+        and ready.reason in {*JUDGED.values(), "InsufficientData", "NoTraffic", "NoMetrics"}
         and status.observed_generation == monitor.metadata.generation
         and status.version == version
         and status.window_end is not None
@@ -68,22 +81,28 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     wait = Geometry.of(monitor.spec).until_next(now.timestamp())
     if snapshot.evidence is None or snapshot.situation is None:
         return Plan(requeue=wait)
-    judgement = judge(monitor.spec, snapshot.evidence, version)
+    judgement = judge(monitor.spec, snapshot.evidence, version, status.signals)
     status = follow(
         status, judgement, version,
         end=datetime.fromtimestamp(snapshot.end / 1000, UTC).replace(microsecond=0),
-        length=timedelta(seconds=seconds(monitor.spec.window.length)), now=now,
+        length=_length(monitor, judgement), now=now,
     )  # fmt: skip
-    reaction = react(monitor.spec.policy, status, snapshot.situation, judgement.message, now)
-    status = with_actions(status, reaction.actions)
-    suspect = SUSPECT_MESSAGE.format(version=version) if snapshot.evidence.labels_suspect else ""
-    status = _conditions(monitor, status, judgement, reaction, suspect, now)
+    status = status.model_copy(update={"baseline": snapshot.baseline})
+    reaction = react(monitor.spec, status, snapshot.situation, judgement.message, now)
+    status = with_actions(status, reaction)
+    spoken = _conditions(monitor, judgement, reaction, snapshot.evidence, version)
     return Plan(
-        status=status,
-        events=_events(before, status, judgement, reaction, suspect),
+        status=_with_conditions(monitor, status, spoken, now),
+        events=_events(before, status, judgement, reaction, spoken),
         requeue=wait,
         outcomes={"verdict": judgement.verdict},
     )
+
+
+def _length(monitor: DriftMonitor, judgement: Judgement) -> timedelta:
+    """Of the window that shows the verdict."""
+    window = monitor.spec.window
+    return timedelta(seconds=seconds(window.fast if judgement.fast and window.fast else window.length))
 
 
 def _blocked(monitor: DriftMonitor, status: MonitorStatus, problem: Problem, now: datetime) -> Plan:
@@ -101,36 +120,66 @@ def _blocked(monitor: DriftMonitor, status: MonitorStatus, problem: Problem, now
     )
 
 
+Spoken = dict[str, tuple[str, str, str]]
+"""(Status, reason, message) by condition; one without a message is not there."""
+
+
 def _conditions(
-    monitor: DriftMonitor, status: MonitorStatus, judgement: Judgement, reaction: Reaction, suspect: str, now: datetime
-) -> MonitorStatus:
-    generation = monitor.metadata.generation
+    monitor: DriftMonitor, judgement: Judgement, reaction: Reaction, evidence: Evidence, version: str
+) -> Spoken:
     truth = {"NoMetrics": "False", "InsufficientData": "Unknown"}.get(judgement.verdict, "True")
     waiting = f". No action yet: {reaction.waiting}" if reaction.waiting else ""
-    conditions = condition(
-        status.conditions, READY, truth, JUDGED.get(judgement.verdict, judgement.verdict),  # type: ignore[arg-type]
-        f"{judgement.verdict}: {judgement.message}{waiting}", generation=generation, now=now,
-    )  # fmt: skip
-    for type_, reason, message in ((SUSPECT, "MoreThanPredicted", suspect), (HUMAN, "BudgetSpent", reaction.exhausted)):
+    suspect = SUSPECT_MESSAGE.format(version=version) if evidence.labels_suspect else ""
+    human = reaction.human or ("", "")
+    return {
+        READY: (
+            truth, JUDGED.get(judgement.verdict, judgement.verdict),
+            f"{judgement.verdict}: {judgement.message}{waiting}",
+        ),
+        SUSPECT: ("True", "MoreThanPredicted", suspect),
+        HUMAN: ("True", *human),
+        SIGNALS: ("True", "OutOfBounds", _breached(judgement)),
+        DISAGREES: ("True", "Stricter", reaction.disagreement),
+    }  # fmt: skip
+
+
+def _breached(judgement: Judgement) -> str:
+    """Which signals are out of bounds."""
+    found = []
+    for each in judgement.signals:
+        if each.breached:
+            over = each.max is not None and each.value is not None and each.value > each.max
+            bound = f"at most {each.max:g}" if over else f"at least {each.min:g}"
+            found.append(f"{each.name} {each.value:g} ({bound}, for {each.consecutive} chunks)")
+    return "; ".join(found)
+
+
+def _with_conditions(monitor: DriftMonitor, status: MonitorStatus, spoken: Spoken, now: datetime) -> MonitorStatus:
+    generation, conditions = monitor.metadata.generation, status.conditions
+    for type_, (truth, reason, message) in spoken.items():
         conditions = without(conditions, type_) if not message else condition(
-            conditions, type_, "True", reason, message, generation=generation, now=now
+            conditions, type_, truth, reason, message, generation=generation, now=now  # type: ignore[arg-type]
         )  # fmt: skip
     return status.model_copy(update={"conditions": conditions, "observed_generation": generation})
 
 
 def _events(
-    before: MonitorStatus, status: MonitorStatus, judgement: Judgement, reaction: Reaction, suspect: str
+    before: MonitorStatus, status: MonitorStatus, judgement: Judgement, reaction: Reaction, spoken: Spoken
 ) -> tuple[Event, ...]:
     events: list[Event] = []
-    if before.verdict != status.verdict or before.version != status.version:
+    if before.verdict != status.verdict or before.version != status.version or before.cause != status.cause:
         calm = judgement.verdict in {"Healthy", "InsufficientData"}
         text = f"{status.version}: {judgement.message}"
         events.append(Event("Normal" if calm else "Warning", judgement.verdict, text))
+    asked: list[tuple[Action, str, str]] = [(each, each.kind, "asked for") for each in reaction.actions]
+    asked += [(each, f"Would{each.kind}", "would be asked for") for each in reaction.observed]
     events += [
-        Event("Normal", action.kind, f"asked for, because of {action.version}: {action.reason}")
-        for action in reaction.actions
+        Event("Normal", reason, f"{said}, because of {action.version}: {action.reason}")
+        for action, reason, said in asked
     ]
-    for type_, message in ((SUSPECT, suspect), (HUMAN, reaction.exhausted)):
-        if message and not is_true(before.conditions, type_):
-            events.append(Event("Warning", type_, message))
+    events += [
+        Event("Warning", type_, message)
+        for type_, (_, _, message) in spoken.items()
+        if type_ != READY and message and not is_true(before.conditions, type_)
+    ]
     return tuple(events)

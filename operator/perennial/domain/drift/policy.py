@@ -19,7 +19,7 @@ from perennial.domain.drift.maintenance import maintained_until
 from perennial.domain.plan import short_hash
 
 ACTIONS_KEPT, OBSERVED_KEPT = 120, 20
-REASON_LIMIT = 512
+REASON_LIMIT, NAMED_LIMIT = 512, 512
 BUDGET_SPENT = "BudgetSpent"
 _STRICT: dict[Verdict, int] = {"Healthy": 0, "NoTraffic": 1, "Drifting": 2, "PerformanceLoss": 3}
 """What a monitor has found, the strictest last; the other verdicts say that it could not tell."""
@@ -99,15 +99,14 @@ class _Case:
         return self.status.window_end or self.now
 
     @property
-    def own(self) -> list[Action]:
-        """What this monitor has asked for; in mode Observe also what it would have."""
-        dry = self.status.observed if self.spec.mode == "Observe" else []
-        return [*self.status.actions, *dry]
-
-    @property
     def asked(self) -> list[Action]:
         """What any monitor of the deployment has asked for."""
-        return [*self.own, *(each for sibling in self.situation.siblings for each in sibling.actions)]
+        return [*self.status.actions, *(each for sibling in self.situation.siblings for each in sibling.actions)]
+
+    @property
+    def imagined(self) -> list[Action]:
+        """Mode Observe: what would have been asked for before, so that cooldown and budget are as they would be."""
+        return self.status.observed if self.spec.mode == "Observe" else []
 
 
 def react(spec: MonitorSpec, status: MonitorStatus, situation: Situation, reason: str, now: datetime) -> Reaction:
@@ -119,7 +118,7 @@ def react(spec: MonitorSpec, status: MonitorStatus, situation: Situation, reason
     differs = _disagreement(spec, status, situation)
     if status.window_end is None:
         return Reaction(disagreement=differs)
-    past = Past(situation.stable_since, situation.predecessor, _rolled_back(situation, _really_asked(case)))
+    past = Past(situation.stable_since, situation.predecessor, _rolled_back(situation, case.asked))
     found = calls(spec, status, past, reason)
     ripe = [each for each in found if each.agreed >= spec.policy.consecutive]
     if ripe and situation.rolling_out:
@@ -158,7 +157,10 @@ def _rollback_held(case: _Case) -> Reaction | None:
     """Once a promotion: a deployment that could not roll back says why, and asking again changes nothing."""
     if _rolled_back(case.situation, case.asked) is not None:
         return Reaction(waiting=f"the rollback of {case.situation.version} has been asked for")
-    return _cooling(case, [each for each in case.asked if each.kind == "Rollback"])
+    if _rolled_back(case.situation, case.imagined) is not None:
+        return Reaction(waiting=case.watching)
+    # A retrain may run for hours; it is no reason to leave a bad version in service.
+    return _cooling(case, [each for each in (*case.asked, *case.imagined) if each.kind == "Rollback"])
 
 
 def _retrain_held(case: _Case, called: Sequence[Call]) -> Reaction | None:
@@ -166,7 +168,7 @@ def _retrain_held(case: _Case, called: Sequence[Call]) -> Reaction | None:
         return Reaction(waiting=case.situation.retraining)
     human = _uncured(case, called)
     if human is None:
-        if cooling := _cooling(case, case.asked):
+        if cooling := _cooling(case, [*case.asked, *case.imagined]):
             return cooling
         spent = _budget_spent(case)
         human = (BUDGET_SPENT, spent) if spent else None
@@ -186,9 +188,6 @@ def _uncured(case: _Case, called: Sequence[Call]) -> tuple[str, str] | None:
 
 
 def _cooling(case: _Case, holding: Sequence[Action]) -> Reaction | None:
-    """A retrain may run for hours; it is no reason to leave a bad version in service: it is not in a rollback's
-    ``holding``.
-    """
     cooldown = timedelta(seconds=seconds(case.spec.policy.cooldown))
     if holding and case.now < max(each.since for each in holding) + cooldown:
         return Reaction(waiting=f"cooldown of {case.spec.policy.cooldown} since the last action")
@@ -230,11 +229,6 @@ def _watching(spec: MonitorSpec, now: datetime) -> str:
     return f"maintenance until {format_time(until)}: status.observed has what would be done" if until else ""
 
 
-def _really_asked(case: _Case) -> list[Action]:
-    """Without what was only observed: nothing has come of that."""
-    return [*case.status.actions, *(each for sibling in case.situation.siblings for each in sibling.actions)]
-
-
 def _rolled_back(situation: Situation, asked: Sequence[Action]) -> datetime | None:
     """When a Rollback of the version was last asked for since its promotion."""
     since = situation.stable_since
@@ -249,7 +243,8 @@ def _rolled_back(situation: Situation, asked: Sequence[Action]) -> datetime | No
 def _budget_spent(case: _Case) -> str:
     budget = case.spec.policy.retrain_budget
     since = case.now - timedelta(budget.days)
-    if sum(each.kind == "Retrain" and each.since > since for each in case.own) < budget.max:
+    own = [*case.status.actions, *case.imagined]
+    if sum(each.kind == "Retrain" and each.since > since for each in own) < budget.max:
         return ""
     return (
         f"the retrain budget of {budget.max} in {budget.days} days is spent: look at why retraining does not help, "
@@ -261,18 +256,17 @@ def _budget_spent(case: _Case) -> str:
 
 
 def _disagreement(spec: MonitorSpec, status: MonitorStatus, situation: Situation) -> str:
-    """Who decides where monitors of one deployment differ; empty where those that can tell agree."""
+    """Whose verdict counts where monitors of one deployment differ; empty where those that can tell agree."""
     own = status.verdict
-    told = [each for each in situation.siblings if each.verdict in _STRICT]
-    if own not in _STRICT or all(each.verdict == own for each in told):
+    told = [(_STRICT[each.verdict], each) for each in situation.siblings if each.verdict in _STRICT]
+    if own not in _STRICT or all(each.verdict == own for _, each in told):
         return ""
-    others = ", ".join(f"DriftMonitor {each.name} finds {each.verdict}" for each in told if each.verdict != own)
-    strictest = max(told, key=lambda each: (_STRICT[each.verdict or "Healthy"], each.name))
-    mine = _STRICT[own] >= _STRICT[strictest.verdict or "Healthy"]
-    decides = (
-        "this one is the stricter, its policy decides" if mine else f"{strictest.name} is the stricter, it decides"
-    )
-    return f"{spec.deployment} is found {own} here, {others}: {decides}"
+    others = [f"{each.verdict} by DriftMonitor {each.name}" for _, each in told if each.verdict != own]
+    rank, strictest = max(told, key=lambda each: each[0])
+    counts = "this one's" if _STRICT[own] > rank else f"{strictest.name}'s"
+    if _STRICT[own] == rank:
+        counts = f"this one's and {strictest.name}'s"
+    return f"{spec.deployment} is found {own} here, {', '.join(others)[:NAMED_LIMIT]}: the stricter counts, {counts}"
 
 
 # --- the status ---------------------------------------------------------------------------------------------------
@@ -284,18 +278,18 @@ def with_actions(status: MonitorStatus, reaction: Reaction) -> MonitorStatus:
     observed = [each for each in reaction.observed if each.id not in known]
     if not reaction.actions and not observed:
         return status
-    said = [f"{_named(reaction.actions)}", f"would {_named(observed)}" if observed else ""]
+    said = _named(reaction.actions) if reaction.actions else f"would {_named(observed)}"
     return status.model_copy(
         update={
             "actions": [*reversed(reaction.actions), *status.actions][:ACTIONS_KEPT],
             "observed": [*reversed(observed), *status.observed][:OBSERVED_KEPT],
-            "last_action": "; ".join(each for each in said if each)[:128],
+            "last_action": said[:128],
         }
     )
 
 
 def _named(actions: Sequence[Action]) -> str:
-    return f"{' and '.join(each.kind for each in actions)} {actions[0].version}" if actions else ""
+    return f"{' and '.join(each.kind for each in actions)} {actions[0].version}"
 
 
 # --- what became of a retrain -------------------------------------------------------------------------------------

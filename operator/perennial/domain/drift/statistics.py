@@ -1,27 +1,30 @@
-"""Has a feature's distribution changed, and by enough to matter? From the counts of bins alone.
+"""Has a feature's distribution changed, and by enough to matter? From the counts of bins alone, for all features at
+once.
 
 Notation: p, q are the shares of the B bins in the reference (m rows) and the window (n rows, in K chunks of time), each
-count smoothed by +0.5; pooled is their mean weighted by rows; D, the design effect, is how much more the window's
-shares vary from chunk to chunk than those of independent rows would; n_e = 1 / (D/n + 1/m), so that a variance is a
-variance of q - p. Two tests, and the smaller p-value doubled (Bonferroni):
+count smoothed by +0.5; pooled is their mean weighted by rows; D, the design effect (``effect``), is how much more the
+window's shares vary from chunk to chunk than those of independent rows would; n_e = nm / (n+m) / D: what comes in
+clusters now did so in training. Two tests, and the smaller p-value doubled (Bonferroni):
 
 - Pearson: X2 = n_e sum (q-p)^2 / pooled on B-1 degrees of freedom. Sees any change, of bins in no order too.
-- Order-aware, for ordered bins: T = n_e [(sum d s1)^2 + (sum d s2)^2] on 2, where d = q-p, s1 is the pooled mid-rank
+- Order-aware, for ordered bins: T = n_e1 (d s1)^2 + n_e2 (d s2)^2 on 2, where d = q-p, s1 is the pooled mid-rank
   standardised, and s2 its square made orthogonal to it: a change of location and one of spread (Nair 1986, the
   components of a cumulative chi-square; Rayner & Best 2001, "A Contingency Table Approach to Nonparametric Testing").
 
-Both are divided by their degrees of freedom f and referred to F on (f, f (K-1)), since D is itself estimated from K
-chunks (Rao & Scott 1984, Annals of Statistics 12:46; Thomas & Rao 1987, JASA 82:630). With many chunks of independent
-rows D is 1, and F nearly chi-square.
+Both are divided by their degrees of freedom f and referred to F on (f, f times the chunks that D is known by), since D
+is itself estimated (Thomas & Rao 1987, JASA 82:630).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import chdtrc, fdtrc
 
 from perennial.contracts.baseline import Distribution
-from perennial.domain.drift.bins import Array, group
+from perennial.domain.drift.bins import Array, Groups, group
+from perennial.domain.drift.effect import Effect, moderated, scatter, unevenness
 
 SMOOTHING = 0.5
 MIN_ROWS = 200
@@ -30,7 +33,7 @@ MIN_ROWS = 200
 @dataclass(frozen=True)
 class FeatureTest:
     """One feature's evidence: p-value (not adjusted for the number of features), population stability index without
-    its bias, the largest of the two design effects, rows in the window; the bin whose share changed most with its share
+    its bias, the largest of the design effects, rows in the window; the bin whose share changed most with its share
     in the reference and in the window.
     """
 
@@ -46,51 +49,75 @@ class FeatureTest:
 
 @dataclass(frozen=True)
 class Finding:
-    """A test with its p-value adjusted for all features, and whether it is both significant and large."""
+    """A test with its p-value adjusted for all features, the index that is let pass, and whether it is both significant
+    and large.
+    """
 
     test: FeatureTest
     adjusted: float
     drifting: bool
+    threshold: float
 
 
-def examine(reference: Distribution, chunks: Array) -> FeatureTest | None:
-    """Tests one feature: ``chunks`` are the window's counts, shape (K, B), in the order of ``reference.bins``.
-
-    None when the window or the reference has fewer than 200 rows: too little to call anything healthy.
+@dataclass(frozen=True)
+class _Compared:
+    """Features beside each other, in groups of bins: ``before`` (F, B), ``cells`` (F, K, B), zeros after a feature's
+    own ``bins`` (F,); ``phases`` (K,) are the chunks' places in a season.
     """
-    occupied = chunks[chunks.sum(axis=1) > 0]
-    window = occupied.sum(axis=0)
-    if window.sum() < MIN_ROWS or sum(reference.counts) < MIN_ROWS:
-        return None
-    groups = group(reference, window)
-    before, cells = groups.total(np.asarray(reference.counts, dtype=np.float64)), groups.total(occupied)
-    effect, p_value = _pearson(before, cells)
-    if groups.ordered > 2:
-        # Missing values have no place in the order: among those that are there.
-        effect2, p_ordered = _order_aware(before[: groups.ordered], cells[:, : groups.ordered])
-        p_value, effect = min(1.0, 2 * min(p_value, p_ordered)), max(effect, effect2)
-    p, q = before / before.sum(), cells.sum(axis=0) / window.sum()
-    moved = int(np.argmax(np.abs(q - p)))
-    return FeatureTest(
-        feature=reference.name, p_value=p_value, psi=_psi(before, cells),
-        design_effect=effect, rows=float(window.sum()),
-        top_bin=groups.name(moved, reference.bins, window + np.asarray(reference.counts)),
-        share_before=float(p[moved]), share_now=float(q[moved]),
-    )  # fmt: skip
+
+    before: Array
+    cells: Array
+    bins: npt.NDArray[np.int64]
+    phases: npt.NDArray[np.int64]
+    after: Array = field(init=False)
+    n: Array = field(init=False)
+    m: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "after", self.cells.sum(axis=1))
+        object.__setattr__(self, "n", self.after.sum(axis=1))
+        object.__setattr__(self, "m", self.before.sum(axis=1))
+
+    def shares(self) -> tuple[Array, Array, Array]:
+        """(p, q, pooled), each (F, B), 0 after a feature's own bins."""
+        own = np.arange(self.before.shape[1]) < self.bins[:, None]
+        p, q = _smoothed(self.before, own), _smoothed(self.after, own)
+        n, m = self.n[:, None], self.m[:, None]
+        return p, q, (n * q + m * p) / np.maximum(n + m, 1e-9)
 
 
-def judge_features(tests: list[FeatureTest], *, alpha: float, tolerance: float) -> list[Finding]:
+def examine(features: Sequence[tuple[Distribution, Array]], *, season: int = 0) -> list[FeatureTest | None]:
+    """Tests each of ``features``: its reference, and the window's counts, shape (K, B), in the order of its bins.
+
+    ``season`` is the number of chunks after which the data repeats itself (0: it does not). None where the window or
+    the reference has fewer than 200 rows: too little to call anything healthy.
+    """
+    places = [at for at, (known, chunks) in enumerate(features) if _enough(known, chunks)]
+    results: list[FeatureTest | None] = [None] * len(features)
+    if not places:
+        return results
+    chosen = [features[at] for at in places]
+    groups = [group(known, chunks.sum(axis=0)) for known, chunks in chosen]
+    for at, found in zip(places, _tests(chosen, groups, season), strict=True):
+        results[at] = found
+    return results
+
+
+def judge_features(
+    tests: Sequence[FeatureTest], *, alpha: float | Sequence[float], tolerance: float | Sequence[float]
+) -> list[Finding]:
     """Which of ``tests`` show drift: significant at false discovery rate ``alpha`` over all of them, and a population
-    stability index above ``tolerance``. The order is that of ``tests``.
+    stability index above ``tolerance``; both may be given for each. The order is that of ``tests``.
     """
     adjusted = benjamini_hochberg([test.p_value for test in tests])
+    alphas, limits = np.broadcast_to(alpha, len(tests)), np.broadcast_to(tolerance, len(tests))
     return [
-        Finding(test, p_value, p_value <= alpha and test.psi > tolerance)
-        for test, p_value in zip(tests, adjusted, strict=True)
+        Finding(test, p_value, bool(p_value <= rate and test.psi > limit), float(limit))
+        for test, p_value, rate, limit in zip(tests, adjusted, alphas, limits, strict=True)
     ]
 
 
-def benjamini_hochberg(p_values: list[float]) -> list[float]:
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted for their number: to be compared with the false discovery rate (Benjamini & Hochberg 1995)."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)
@@ -100,96 +127,188 @@ def benjamini_hochberg(p_values: list[float]) -> list[float]:
     return [float(each) for each in adjusted]
 
 
-def shares(counts: Array) -> Array:
-    """Smoothed shares of counts of shape (B,)."""
-    smooth = counts + SMOOTHING
-    result: Array = smooth / smooth.sum()
-    return result
+def stability_index(before: Array, after: Array) -> Array:
+    """Population stability index sum (q-p) ln(q/p) of counts (…, B) against ``before`` (B,), its bias not removed."""
+    own = np.ones(before.shape[-1], dtype=bool)
+    p, q = _smoothed(before, own), _smoothed(after, own)
+    index: Array = ((q - p) * np.log(q / p)).sum(axis=-1)
+    return index
 
 
 def design_effect(cells: Array) -> float:
-    """How much more the window's shares vary between its chunks (counts ``cells``, shape (K, B)) than those of
-    independent rows: the mean generalised design effect of Rao & Scott 1984 with the chunks as clusters,
-    K/(K-1) sum_k sum_j (c_kj - n_k q_j)^2 / (n q_j) / (B-1), over the bins that occur; never under 1.
+    """By how much the shares of one distribution vary more between its chunks (counts (K, B)) than those of independent
+    rows: the mean generalised design effect of Rao & Scott 1984, neighbours' correlation in; never under 1.
     """
-    total = cells.sum(axis=0)
-    seen = total > 0
-    chunks, bins = len(cells), int(seen.sum())
-    if chunks < 2 or bins < 2:
-        return 1.0
-    n = float(total.sum())
-    q = total[seen] / n
-    rows = cells.sum(axis=1, keepdims=True)
-    scatter = float((((cells[:, seen] - rows * q) ** 2) / (n * q)).sum())
-    return max(1.0, scatter * chunks / float((chunks - 1) * (bins - 1)))
+    made = _Compared(cells.sum(axis=0)[None], cells[None], np.array([cells.shape[1]]), np.zeros(len(cells), dtype=int))
+    return float(_pearson_effect(made)[0].size[0])
 
 
-def _pearson(before: Array, cells: Array) -> tuple[float, float]:
-    """(design effect, p-value) of Pearson's test; ``before`` (B,), ``cells`` (K, B)."""
-    freedom = len(before) - 1
-    if freedom < 1:
-        return 1.0, 1.0
-    effect = design_effect(cells)
-    p, q, pooled, n_e = _compared(before, cells.sum(axis=0), effect)
-    return effect, _tail(n_e * float(((q - p) ** 2 / pooled).sum()), freedom, len(cells))
+# --- the two tests ------------------------------------------------------------------------------------------------
 
 
-def _order_aware(before: Array, cells: Array) -> tuple[float, float]:
-    """(design effect, p-value) of the two-component test over ordered bins (at least three).
+def _enough(reference: Distribution, chunks: Array) -> bool:
+    return bool(chunks.sum() >= MIN_ROWS) and sum(reference.counts) >= MIN_ROWS
 
-    Its design effect is that of the two scores' means: what drifts slowly moves the location more than any one bin.
+
+def _tests(features: Sequence[tuple[Distribution, Array]], groups: Sequence[Groups], season: int) -> list[FeatureTest]:
+    counts = [np.asarray(known.counts, dtype=np.float64) for known, _ in features]
+    phases = np.arange(features[0][1].shape[0]) % season if season else np.zeros(features[0][1].shape[0], dtype=int)
+    compared = _side_by_side(
+        [each.total(before) for each, before in zip(groups, counts, strict=True)],
+        [each.total(chunks) for each, (_, chunks) in zip(groups, features, strict=True)],
+        phases,
+    )
+    p_values, index, effect = _pearson(compared)
+    ordered, effect2 = _order_aware(compared, groups)
+    both = np.where(np.isnan(ordered), p_values, np.minimum(1.0, 2 * np.fmin(p_values, ordered)))
+    return _described(features, groups, compared, both, index, np.maximum(effect, effect2))
+
+
+def _side_by_side(before: list[Array], cells: list[Array], phases: npt.NDArray[np.int64]) -> _Compared:
+    width, chunks = max(map(len, before)), len(phases)
+    table, counts = np.zeros((len(before), width)), np.zeros((len(before), chunks, width))
+    for at, (row, block) in enumerate(zip(before, cells, strict=True)):
+        table[at, : len(row)], counts[at, :, : len(row)] = row, block
+    return _Compared(table, counts, np.array([len(each) for each in before]), phases)
+
+
+def _described(
+    features: Sequence[tuple[Distribution, Array]],
+    groups: Sequence[Groups], compared: _Compared, p_values: Array, index: Array, effects: Array,
+) -> list[FeatureTest]:  # fmt: skip
+    p = compared.before / compared.m[:, None]
+    q = compared.after / compared.n[:, None]
+    moved = np.abs(q - p).argmax(axis=1)
+    return [
+        FeatureTest(
+            feature=known.name, p_value=float(p_values[at]), psi=float(index[at]),
+            design_effect=float(effects[at]), rows=float(compared.n[at]),
+            top_bin=groups[at].name(int(top), known.bins, chunks.sum(axis=0) + np.asarray(known.counts)),
+            share_before=float(p[at, top]), share_now=float(q[at, top]),
+        )
+        for at, ((known, chunks), top) in enumerate(zip(features, moved, strict=True))
+    ]  # fmt: skip
+
+
+def _pearson(compared: _Compared) -> tuple[Array, Array, Array]:
+    """(p-values, population stability indices without their bias (B-1)/n_e, design effects), each (F,).
+
+    The bias: Yurdakul & Naranjo 2020, Journal of Risk Model Validation 14(4).
     """
-    after = cells.sum(axis=0)
-    if after.sum() < MIN_ROWS or before.sum() < MIN_ROWS:
-        return 1.0, 1.0
-    *_, pooled, _ = _compared(before, after, 1.0)
-    scores = _scores(pooled)
-    effect = _score_effect(scores, cells)
-    p, q, _, n_e = _compared(before, after, effect)
-    return effect, _tail(n_e * float(((scores @ (q - p)) ** 2).sum()), 2, len(cells))
+    freedom = compared.bins - 1
+    effect, uneven = _pearson_effect(compared)
+    p, q, pooled = compared.shares()
+    n_e = _worth(compared, effect.size)
+    own = pooled > 0
+    statistic = n_e * np.divide((q - p) ** 2, pooled, out=np.zeros_like(p), where=own).sum(axis=1)
+    index = ((q - p) * np.log(np.divide(q, p, out=np.ones_like(p), where=own))).sum(axis=1)
+    narrowed = np.maximum(freedom, 1) / (1 + uneven)
+    p_values = np.where(freedom > 0, _tail(statistic / (1 + uneven), narrowed, effect.freedom), 1.0)
+    return p_values, np.where(freedom > 0, index - freedom / n_e, 0.0), effect.size
 
 
-def _scores(pooled: Array) -> Array:
-    """Location and spread: (2, B), each with mean 0 and variance 1 under ``pooled`` and uncorrelated."""
-    ranks = np.cumsum(pooled) - pooled / 2
-    location = ranks - pooled @ ranks
-    location /= np.sqrt(pooled @ location**2)
-    spread = location**2 - 1 - (pooled @ location**3) * location
-    return np.stack([location, spread / np.sqrt(pooled @ spread**2)])
+def _order_aware(compared: _Compared, groups: Sequence[Groups]) -> tuple[Array, Array]:
+    """(p-values, NaN where bins have no order, design effects), each (F,).
 
-
-def _score_effect(scores: Array, cells: Array) -> float:
-    """The mean over both scores of the variance of their window means, by chunks as clusters, over that of
-    independent rows; never under 1.
+    The design effects are the two scores' own: what drifts slowly moves the location more than any one bin.
     """
-    chunks, n = len(cells), float(cells.sum())
-    if chunks < 2:
-        return 1.0
-    share = cells.sum(axis=0) / n
-    mean = scores @ share
-    variance = (scores**2) @ share - mean**2
-    scatter = (((cells @ scores.T) - cells.sum(axis=1, keepdims=True) * mean) ** 2).sum(axis=0)
+    ordered = np.array([each.ordered if each.ordered > 2 else 0 for each in groups])
+    inside = np.arange(compared.before.shape[1]) < ordered[:, None]
+    # Missing values have no place in the order: among those that are there.
+    among = _Compared(compared.before * inside, compared.cells * inside[:, None, :], ordered, compared.phases)
+    tested = (ordered > 0) & (among.n >= MIN_ROWS) & (among.m >= MIN_ROWS)
+    p_values, effects = np.full(len(ordered), np.nan), np.ones(len(ordered))
+    if not tested.any():
+        return p_values, effects
+    among = _Compared(among.before[tested], among.cells[tested], ordered[tested], compared.phases)
+    p, q, pooled = among.shares()
+    statistic, sizes, degrees = np.zeros(len(p)), np.ones(len(p)), np.full(len(p), np.inf)
+    for scores in _scores(pooled):
+        effect = _score_effect(among, scores)
+        statistic += _worth(among, effect.size) * ((scores * (q - p)).sum(axis=1)) ** 2
+        sizes, degrees = np.maximum(sizes, effect.size), np.minimum(degrees, effect.freedom)
+    p_values[tested] = _tail(statistic, np.full(len(p), 2), 2 * degrees)
+    effects[tested] = sizes
+    return p_values, effects
+
+
+def _scores(pooled: Array) -> tuple[Array, Array]:
+    """Location and spread: (F, B) each, with mean 0 and variance 1 under ``pooled`` and uncorrelated."""
+    ranks = np.cumsum(pooled, axis=1) - pooled / 2
+    location = ranks - (pooled * ranks).sum(axis=1, keepdims=True)
+    location /= np.sqrt((pooled * location**2).sum(axis=1, keepdims=True))
+    spread = location**2 - 1 - (pooled * location**3).sum(axis=1, keepdims=True) * location
+    return location, spread / np.sqrt((pooled * spread**2).sum(axis=1, keepdims=True))
+
+
+def _pearson_effect(compared: _Compared) -> tuple[Effect, Array]:
+    """The effects and how uneven they are over the bins (F,)."""
+    n, seen = np.maximum(compared.n, 1e-9), compared.after > 0
+    q = compared.after / n[:, None]
+    weights = np.divide(1.0, n[:, None] * q, out=np.zeros_like(q), where=seen)
+    chunks, phases = _occupied(compared)
+    residuals = _residuals(compared.cells, compared.cells.sum(axis=2), compared.phases)
+    total, correlation = scatter(residuals, weights)
+    width = np.maximum(seen.sum(axis=1) - 1, 0)
+    freedom = width * (chunks - phases)
+    raw = total * chunks / np.maximum(freedom, 1)
+    effect = moderated(raw, freedom.astype(np.float64), _unbiased(correlation, compared))
+    return effect, unevenness(residuals, weights, width + 1.0, (chunks - phases).astype(np.float64), effect.apart)
+
+
+def _score_effect(compared: _Compared, scores: Array) -> Effect:
+    """Of the mean of ``scores`` (F, B) over the window."""
+    n = np.maximum(compared.n, 1e-9)
+    q = compared.after / n[:, None]
+    mean = (scores * q).sum(axis=1)
+    variance = (scores**2 * q).sum(axis=1) - mean**2
     usable = variance > 1e-9
-    if not usable.any():
-        return 1.0
-    return max(1.0, float((scatter[usable] / (n * variance[usable])).mean() * chunks / (chunks - 1)))
+    sums = (compared.cells * scores[:, None, :]).sum(axis=2, keepdims=True)
+    chunks, phases = _occupied(compared)
+    residuals = _residuals(sums, compared.cells.sum(axis=2), compared.phases)
+    weights = np.divide(1.0, n * variance, out=np.zeros_like(n), where=usable)[:, None]
+    total, correlation = scatter(residuals, weights)
+    freedom = np.where(usable, chunks - phases, 0)
+    raw = total * chunks / np.maximum(freedom, 1)
+    return moderated(raw, np.maximum(freedom, 0).astype(np.float64), _unbiased(correlation, compared))
 
 
-def _compared(before: Array, after: Array, effect: float) -> tuple[Array, Array, Array, float]:
-    """(p, q, pooled, n_e) with the window's rows divided by the design effect."""
-    p, q, n, m = shares(before), shares(after), after.sum() / effect, before.sum()
-    return p, q, (n * q + m * p) / (n + m), float(n * m / (n + m))
+def _residuals(sums: Array, rows: Array, phases: npt.NDArray[np.int64]) -> Array:
+    """``sums`` (F, K, B) less what the chunk's ``rows`` (F, K) have on average at its place in the season."""
+    places = np.eye(int(phases.max(initial=0)) + 1)[phases]
+    total = np.einsum("kp,fkb->fpb", places, sums)
+    weight = np.einsum("kp,fk->fp", places, rows)
+    profile = total / np.maximum(weight, 1e-9)[:, :, None]
+    result: Array = sums - rows[:, :, None] * profile[:, phases]
+    return result
 
 
-def _tail(statistic: float, freedom: int, chunks: int) -> float:
-    if chunks < 2:
-        return float(chdtrc(freedom, statistic))
-    return float(fdtrc(freedom, freedom * (chunks - 1), statistic / freedom))
+def _occupied(compared: _Compared) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(Chunks that have rows, places in the season that have), each (F,)."""
+    filled = compared.cells.sum(axis=2) > 0
+    places = np.eye(int(compared.phases.max(initial=0)) + 1)[compared.phases]
+    return filled.sum(axis=1), ((filled @ places) > 0).sum(axis=1)
 
 
-def _psi(before: Array, cells: Array) -> float:
-    """Population stability index sum (q-p) ln(q/p) minus its mean where nothing changed, (B-1)/n_e
-    (Yurdakul & Naranjo 2020, Journal of Risk Model Validation 14(4)).
-    """
-    p, q, _, n_e = _compared(before, cells.sum(axis=0), design_effect(cells))
-    return float(((q - p) * np.log(q / p)).sum() - (len(p) - 1) / n_e)
+def _unbiased(correlation: float, compared: _Compared) -> float:
+    """Taking off the window's mean makes neighbours look less alike, by 1/K."""
+    return correlation + (1 / len(compared.phases) if compared.phases.max(initial=0) == 0 else 0.0)
+
+
+def _worth(compared: _Compared, effect: Array) -> Array:
+    """n_e (F,)."""
+    return compared.n * compared.m / (compared.n + compared.m) / effect
+
+
+def _smoothed(counts: Array, own: npt.NDArray[np.bool_]) -> Array:
+    smooth = np.where(own, counts + SMOOTHING, 0.0)
+    result: Array = smooth / np.maximum(smooth.sum(axis=-1, keepdims=True), 1e-9)
+    return result
+
+
+def _tail(statistic: Array, freedom: Array, below: Array) -> Array:
+    """P-values of chi-square statistics (F,) divided by an effect that is known on ``below`` degrees of freedom."""
+    finite = np.isfinite(below)
+    fitted = fdtrc(freedom, np.where(finite, below, 1.0), statistic / freedom)
+    result: Array = np.where(finite, fitted, chdtrc(freedom, statistic))
+    return result

@@ -1,169 +1,176 @@
-"""The verdict on a window, from its evidence alone, and for how many windows in a row it has stood."""
+"""The verdict on a window, from its evidence alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 from perennial.api.drift import MonitorSpec
-from perennial.api.verdict import FeatureEvidence, MonitorStatus, PerformanceEvidence, Verdict
-from perennial.domain.drift.performance import judge_labels
-from perennial.domain.drift.statistics import MIN_ROWS, Finding, examine, judge_features
-from perennial.domain.drift.window import Chunk, Layout
+from perennial.api.verdict import Cause, FeatureEvidence, PerformanceEvidence, SignalEvidence, Verdict
+from perennial.contracts.baseline import LABEL, PREDICTION
+from perennial.domain.drift.evidence import Evidence, find, is_input, title
+from perennial.domain.drift.performance import judge_estimate, judge_labels, unrecognised
+from perennial.domain.drift.signals import judge_signals
+from perennial.domain.drift.statistics import MIN_ROWS
+from perennial.domain.drift.window import Chunk, Geometry
 
-FEATURES_SHOWN = 10
 WORST_NAMED = 3
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What was gathered about a window: its closed chunks since the version took over, oldest first.
-
-    ``series`` is False when Prometheus knows none of this version's; ``reference`` is the held-out figure, None when
-    the record has none; ``labels_suspect``: more feedback than predictions in the version's life.
-    """
-
-    layout: Layout
-    chunks: tuple[Chunk, ...]
-    series: bool
-    reference: float | None = None
-    labels_suspect: bool = False
+_CAUSES = {
+    "ConceptDrift": "; inputs are as before: what they mean has changed (concept drift)",
+    "PriorShift": "; how often each class is true has changed, each is recognised as before (prior shift)",
+    "PredictionDrift": "; inputs are as before",
+}
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with what it rests on; ``message`` is for people."""
+    """A verdict with what it rests on; ``message`` is for people, ``features`` are all that were tested, the worst
+    first; ``fast``: the fast window alone shows it.
+    """
 
     verdict: Verdict
     message: str
     observations: int = 0
     worst: str = ""
-    features: list[FeatureEvidence] = field(default_factory=list)
+    cause: Cause | None = None
+    features: tuple[FeatureEvidence, ...] = ()
     performance: PerformanceEvidence | None = None
+    estimated: PerformanceEvidence | None = None
+    signals: list[SignalEvidence] = field(default_factory=list)
+    fast: bool = False
 
 
-def judge(spec: MonitorSpec, evidence: Evidence, version: str) -> Judgement:
-    """In this order: NoMetrics, InsufficientData while the window is not full, PerformanceLoss, Drifting, Healthy;
-    what could not be tested for want of rows is never Healthy.
+def judge(spec: MonitorSpec, evidence: Evidence, version: str, signals: Sequence[SignalEvidence] = ()) -> Judgement:
+    """In this order: NoMetrics, InsufficientData while no window is full, NoTraffic, PerformanceLoss, Drifting,
+    Healthy; what could not be tested for want of rows is never Healthy. ``signals`` are those of the chunk before.
     """
-    closed, wanted = len(evidence.chunks), spec.window.chunks
+    found = judge_signals(spec, evidence.chunks, evidence.signals, signals)
     observations = round(sum(chunk.predictions for chunk in evidence.chunks))
-    if closed and not evidence.series:
-        return Judgement("NoMetrics", f"Prometheus has no series of {version}: are its predictors' pods scraped?")
-    if closed < wanted:
-        parts = f"{closed} of {wanted} parts of the window have passed since {version} took over"
-        return Judgement("InsufficientData", parts, observations)
-    performance = _performance(spec, evidence)
-    findings = _findings(spec, evidence)
-    shown = [_shown(finding, spec.inputs.tolerance) for finding in findings[:FEATURES_SHOWN]]
-    drifting = [finding for finding in findings if finding.drifting]
-    rows = max((sum(feature.counts) for feature in evidence.layout.features), default=0)
-    verdict, message = _verdict(performance, findings, observations, rows)
-    worst = ", ".join(finding.test.feature for finding in drifting[:WORST_NAMED])
-    return Judgement(verdict, message, observations, worst[:256], shown, performance)
+    missing = _missing(spec, evidence, version, observations)
+    if missing:
+        return Judgement(missing[0], missing[1], observations, signals=found)
+    labels, estimate = _performance(spec, evidence)
+    features = find(spec, evidence)
+    drifting = [each for each in features if each.drifting]
+    verdict, message = _verdict(spec, (labels, estimate), features, observations, evidence)
+    cause = _cause(spec, evidence, verdict, drifting, labels)
+    return Judgement(
+        verdict, message + _CAUSES.get(cause or "", ""), observations,
+        worst=", ".join(each.feature for each in drifting[:WORST_NAMED])[:256],
+        cause=cause,
+        features=tuple(features), performance=labels, estimated=estimate, signals=found,
+        fast=verdict == "Drifting" and all(each.window == "Fast" for each in drifting),
+    )  # fmt: skip
+
+
+def _missing(spec: MonitorSpec, evidence: Evidence, version: str, observations: int) -> tuple[Verdict, str] | None:
+    """Why nothing can be judged."""
+    geometry, closed = Geometry.of(spec), len(evidence.chunks)
+    if closed and not any(chunk.seen for chunk in evidence.chunks):
+        return "NoMetrics", f"Prometheus has no series of {version}: are its predictors' pods scraped?"
+    if closed < (geometry.fast or geometry.chunks):
+        parts = f"{closed} of {geometry.chunks} parts of the window have passed since {version} took over"
+        return "InsufficientData", parts
+    recent = evidence.chunks[closed - (geometry.fast or geometry.chunks) :]
+    if not any(_came(chunk) for chunk in recent):
+        length = spec.window.fast or spec.window.length
+        return "NoTraffic", f"nobody asked {version} for a prediction in {length}: are its callers well?"
+    if evidence.learning:
+        return "InsufficientData", evidence.learning
+    return None
+
+
+def _came(chunk: Chunk) -> float:
+    return chunk.predictions + sum(chunk.requests.values()) + chunk.labels
 
 
 def _verdict(
-    performance: PerformanceEvidence | None, findings: list[Finding], observations: int, reference_rows: int
-) -> tuple[Verdict, str]:
-    drifting = [finding for finding in findings if finding.drifting]
-    if performance and performance.loss:
-        return "PerformanceLoss", (
-            f"{performance.metric} {performance.value} (95 % interval {performance.low} to {performance.high}, "
-            f"{performance.labels} labels) against {performance.reference} held out{_also(drifting)}"
-        )
+    spec: MonitorSpec,
+    performance: tuple[PerformanceEvidence | None, PerformanceEvidence | None],
+    features: Sequence[FeatureEvidence], observations: int, evidence: Evidence,
+) -> tuple[Verdict, str]:  # fmt: skip
+    drifting = [each for each in features if each.drifting]
+    decisive = _decisive(spec, performance)
+    if decisive and decisive.loss:
+        return "PerformanceLoss", _lost(decisive) + _also(drifting)
     if drifting:
-        named = "; ".join(_described(finding) for finding in drifting[:WORST_NAMED])
-        return "Drifting", f"{len(drifting)} of {len(findings)} features: {named}"
-    if not findings and (performance is None or performance.value is None):
-        return "InsufficientData", (
-            f"{observations} predictions in the window, {reference_rows} rows in training: {MIN_ROWS} of each needed"
-        )
-    judged = f"{len(findings)} features as in training" if findings else "no feature judged"
-    labelled = f", {performance.metric} {performance.value}" if performance and performance.value is not None else ""
-    return "Healthy", f"{judged}{labelled}, {observations} predictions"
+        named = "; ".join(_described(each) for each in drifting[:WORST_NAMED])
+        return "Drifting", f"{len(drifting)} of {len(features)} features: {named}"
+    measured = decisive is not None and decisive.value is not None
+    if not features and not measured:
+        rows = max((sum(each.counts) for each in evidence.reference.layout.features), default=0)
+        needed = f"{observations} predictions in the window, {rows} rows in the baseline: {MIN_ROWS} of each needed"
+        return "InsufficientData", needed
+    judged = f"{len(features)} features as in the baseline" if features else "no feature judged"
+    known = f", {_figure(decisive)}" if decisive is not None and measured else ""
+    return "Healthy", f"{judged}{known}, {observations} predictions"
 
 
-def _also(drifting: list[Finding]) -> str:
-    named = ", ".join(finding.test.feature for finding in drifting[:WORST_NAMED])
-    return f"; inputs drift too: {named}" if named else ""
+def _decisive(
+    spec: MonitorSpec, performance: tuple[PerformanceEvidence | None, PerformanceEvidence | None]
+) -> PerformanceEvidence | None:
+    """Labels where there are enough: the estimate cannot see what inputs mean."""
+    labels, estimate = performance
+    if labels is not None and (labels.value is not None or estimate is None):
+        return labels
+    return estimate
 
 
-def _performance(spec: MonitorSpec, evidence: Evidence) -> PerformanceEvidence | None:
-    if spec.performance is None or evidence.reference is None or evidence.labels_suspect:
+def _figure(found: PerformanceEvidence) -> str:
+    return f"{'estimated ' if found.source == 'Estimated' else ''}{found.metric} {found.value}"
+
+
+def _lost(found: PerformanceEvidence) -> str:
+    what = "predictions" if found.source == "Estimated" else "labels"
+    return (
+        f"{_figure(found)} (95 % interval {found.low} to {found.high}, {found.labels} {what}) "
+        f"against {found.reference} held out"
+    )
+
+
+def _also(drifting: Sequence[FeatureEvidence]) -> str:
+    named = ", ".join(title(each.feature) for each in drifting if is_input(each.feature))
+    return f"; inputs drift too: {named[:200]}" if named else ""
+
+
+def _described(each: FeatureEvidence) -> str:
+    where = ", in the fast window" if each.window else ""
+    return f"{title(each.feature)} ({each.limit or each.top_bin}, PSI {each.psi:.2g}{where})"
+
+
+def _performance(
+    spec: MonitorSpec, evidence: Evidence
+) -> tuple[PerformanceEvidence | None, PerformanceEvidence | None]:
+    wanted, held = spec.performance, evidence.reference.held
+    if wanted is None or held is None or held.figure is None or len(evidence.chunks) < spec.window.chunks:
+        return None, None
+    labels = estimate = None
+    if wanted.source != "Estimated" and not evidence.labels_suspect:
+        labels = judge_labels(evidence.chunks, held, wanted)
+    if wanted.source != "Labels" and len(held.classes) == 2:
+        estimate = judge_estimate(evidence.chunks, held, wanted)
+    return labels, estimate
+
+
+def _cause(
+    spec: MonitorSpec, evidence: Evidence, verdict: Verdict,
+    drifting: Sequence[FeatureEvidence], labels: PerformanceEvidence | None,
+) -> Cause | None:  # fmt: skip
+    """What kind of change it is; the first that applies (docs/drift-policy.md)."""
+    if verdict not in {"Drifting", "PerformanceLoss"}:
         return None
-    return judge_labels((chunk.feedback for chunk in evidence.chunks), evidence.reference, spec.performance)
+    if any(is_input(each.feature) for each in drifting):
+        return "InputDrift"
+    labelled = labels is not None and labels.value is not None
+    if labelled and any(each.feature == LABEL for each in drifting) and not _worse_classes(spec, evidence):
+        return "PriorShift"
+    if labels is not None and labels.loss:
+        return "ConceptDrift"
+    if any(each.feature == PREDICTION for each in drifting):
+        return "PredictionDrift"
+    return "PriorShift" if drifting else None
 
 
-def _findings(spec: MonitorSpec, evidence: Evidence) -> list[Finding]:
-    """The features that could be tested, those that drift first, the larger change first."""
-    tests = [examine(feature, counts) for feature, counts in evidence.layout.counts(evidence.chunks)]
-    tested = [test for test in tests if test is not None]
-    findings = judge_features(tested, alpha=spec.inputs.alpha, tolerance=spec.inputs.tolerance)
-    return sorted(findings, key=lambda finding: (not finding.drifting, -finding.test.psi, finding.test.feature))
-
-
-def _shown(finding: Finding, tolerance: float) -> FeatureEvidence:
-    test = finding.test
-    return FeatureEvidence(
-        feature=test.feature[:128],
-        psi=_round(test.psi),
-        threshold=tolerance,
-        p_value=_round(finding.adjusted),
-        drifting=finding.drifting,
-        top_bin=_moved(finding)[:128],
-    )
-
-
-def _described(finding: Finding) -> str:
-    return f"{finding.test.feature} ({_moved(finding)}, PSI {finding.test.psi:.2g})"
-
-
-def _moved(finding: Finding) -> str:
-    test = finding.test
-    return f"{test.top_bin} {test.share_before:.0%} → {test.share_now:.0%}"
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def follow(
-    before: MonitorStatus, judgement: Judgement, version: str, *, end: datetime, length: timedelta, now: datetime
-) -> MonitorStatus:
-    """``before`` with the judgement of the window that ends at ``end``.
-
-    ``consecutive`` counts windows that share no time: windows slide by a chunk, and one that overlaps the last counted
-    one is no second opinion. Another verdict, or another version, begins to count again.
-    """
-    streak = {"since": before.since, "consecutive": before.consecutive, "counted_until": before.counted_until}
-    if before.verdict != judgement.verdict or before.version != version or before.counted_until is None:
-        streak = {"since": now, "consecutive": 1, "counted_until": end}
-    elif end >= before.counted_until + length:
-        streak = {"since": before.since, "consecutive": before.consecutive + 1, "counted_until": end}
-    found = {
-        "verdict": judgement.verdict,
-        "version": version,
-        "window_end": end,
-        "observations": judgement.observations,
-        "worst": judgement.worst,
-        "features": judgement.features,
-        "performance": judgement.performance,
-    }
-    return before.model_copy(update={**streak, **found})
-
-
-def rebase(before: MonitorStatus, version: str, now: datetime) -> MonitorStatus:
-    """``before`` as it is once ``version`` serves: what was found about another version says nothing about it.
-
-    The actions stay: cooldown and budget are the monitor's, not a version's.
-    """
-    if before.version == version:
-        return before
-    return MonitorStatus(
-        observed_generation=before.observed_generation,
-        conditions=before.conditions,
-        verdict="InsufficientData",
-        since=now,
-        version=version,
-        actions=before.actions,
-        last_action=before.last_action,
-    )
+def _worse_classes(spec: MonitorSpec, evidence: Evidence) -> list[str]:
+    if spec.performance is None or evidence.reference.held is None:
+        return []
+    feedback = [chunk.feedback for chunk in evidence.chunks]
+    return unrecognised(feedback, evidence.reference.held, spec.performance.max_drop)

@@ -1,11 +1,11 @@
-"""The window: chunks of time that align to the clock, the queries that count them, and the counts they come to.
+"""The window: chunks of time that align to the clock, and what was counted in each.
 
 A chunk is named by its start. Only chunks that are over, and began after the version took over, are counted; ``delay``
 is the time after which the last scrape inside a chunk has certainly been stored.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,13 +13,12 @@ import numpy as np
 
 from perennial.api.common import seconds
 from perennial.api.drift import MonitorSpec
-from perennial.contracts.baseline import Distribution
-from perennial.contracts.names import METRIC_FEATURES, METRIC_FEEDBACK, METRIC_PREDICTED
+from perennial.contracts.baseline import JOINT, PREDICTION, Distribution
 from perennial.domain.drift.bins import Array
+from perennial.domain.drift.queries import Family
 
 SCRAPES_A_CHUNK = 20
 SCRAPES_OF_DELAY = 2
-LONGEST_LIFE = 30 * 86400.0
 
 
 class Line(Protocol):
@@ -33,17 +32,25 @@ class Line(Protocol):
 
 @dataclass(frozen=True)
 class Geometry:
-    """``step`` is a chunk's length and ``delay`` the wait for its last scrape, in whole milliseconds."""
+    """``step`` is a chunk's length and ``delay`` the wait for its last scrape, in whole milliseconds; ``fast`` is the
+    fast window's number of chunks, ``season`` a season's (0: there is none).
+    """
 
     step: int
     chunks: int
     delay: int
+    fast: int = 0
+    season: int = 0
 
     @classmethod
     def of(cls, spec: MonitorSpec) -> "Geometry":
         """As the monitor wants it."""
         step = int(seconds(spec.window.length) * 1000) // spec.window.chunks
-        return cls(step, spec.window.chunks, int(SCRAPES_OF_DELAY * seconds(spec.scrape_interval) * 1000))
+        fast, season = (
+            round(seconds(each) * 1000 / step) if each else 0 for each in (spec.window.fast, spec.window.season)
+        )
+        delay = int(SCRAPES_OF_DELAY * seconds(spec.scrape_interval) * 1000)
+        return cls(step, spec.window.chunks, delay, fast, season)
 
     def last_close(self, now: float) -> int:
         """End of the last chunk that is over and stored at ``now`` (Unix s), in Unix ms."""
@@ -78,50 +85,9 @@ def _duration(length: float) -> str:
     return "".join(f"{value}{unit}" for value, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if value)
 
 
-# --- what is asked ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Range queries with the step in their text: the value at t is the count of the chunk that ends at t."""
-
-    features: str
-    predictions: str
-    feedback: str
-
-
-def queries(deployment: str, version: str, step: int) -> Queries:
-    """For ``deployment`` ("namespace/name"); Prometheus adds up the pods."""
-
-    def counted(metric: str, *by: str) -> str:
-        return f"sum by ({', '.join(by)}) ({_increase(metric, deployment, version, step)})"
-
-    return Queries(
-        features=counted(METRIC_FEATURES, "feature", "bin"),
-        predictions=counted(METRIC_PREDICTED, "predicted"),
-        feedback=counted(METRIC_FEEDBACK, "predicted", "actual"),
-    )
-
-
-def lifetime_queries(deployment: str, version: str, life: float) -> tuple[str, str]:
-    """Instant queries for the predictions and the feedback of the version over its ``life`` (s, at most 30 days)."""
-    span = int(min(max(life, 60.0), LONGEST_LIFE) * 1000)
-    return (
-        f"sum ({_increase(METRIC_PREDICTED, deployment, version, span)})",
-        f"sum ({_increase(METRIC_FEEDBACK, deployment, version, span)})",
-    )
-
-
-def _increase(metric: str, deployment: str, version: str, span: int) -> str:
-    return f'increase({metric}{{deployment="{deployment}",version="{version}"}}[{span}ms])'
-
-
-# --- what is answered ---------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Layout:
-    """Where each bin of each judged feature stands in a chunk's one array of counts."""
+    """Where each bin of each judged distribution stands in a chunk's one array of counts."""
 
     features: tuple[Distribution, ...]
     places: dict[tuple[str, str], int] = field(compare=False)
@@ -138,53 +104,88 @@ class Layout:
             places.update({(feature.name, name): len(places) + at for at, name in enumerate(feature.bins)})
         return cls(features, places, tuple(slices))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the distributions."""
+        return tuple(feature.name for feature in self.features)
+
     def counts(self, chunks: Sequence["Chunk"]) -> list[tuple[Distribution, Array]]:
-        """Each feature with its counts, shape (chunks, bins)."""
+        """Each distribution with its counts, shape (chunks, bins)."""
         table = np.stack([chunk.counts for chunk in chunks])
         return [(feature, table[:, part]) for feature, part in zip(self.features, self.slices, strict=True)]
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """What was counted in one chunk: bins by ``Layout``, predictions, labels by (predicted, actual).
+Pair = tuple[str, str]
 
-    Counts need not be whole: increase() extrapolates to the chunk's edges.
+
+@dataclass
+class Chunk:
+    """What was counted in one chunk. Counts need not be whole: increase() extrapolates to the chunk's edges.
+
+    ``counts``: bins by ``Layout``; ``predicted``, ``calibrated`` (sums of the positive class's probability) by
+    predicted class; ``feedback`` by (predicted, actual); ``sums`` of labels' delay (s) and log loss with their numbers;
+    ``requests`` by status code; ``durations`` cumulative by upper limit (s).
     """
 
     counts: Array
-    predictions: float = 0.0
-    feedback: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    predicted: dict[str, float] = field(default_factory=dict)
+    calibrated: dict[str, float] = field(default_factory=dict)
+    feedback: dict[Pair, float] = field(default_factory=dict)
+    sums: dict[Family, float] = field(default_factory=dict)
+    requests: dict[str, float] = field(default_factory=dict)
+    durations: dict[float, float] = field(default_factory=dict)
+    seen: bool = False
+    """Whether Prometheus has any series of that time."""
+
+    @property
+    def predictions(self) -> float:
+        """All of them."""
+        return sum(self.predicted.values())
+
+    @property
+    def labels(self) -> float:
+        """All of them."""
+        return sum(self.feedback.values())
+
+    def take(self, layout: Layout, labels: Mapping[str, str], value: float) -> None:
+        """Adds what a series with ``labels`` counted."""
+        self.seen = True
+        get = labels.get
+        match family := get("family", ""):
+            case Family.FEATURES | Family.JOINT | Family.BINS:
+                name = _BINNED.get(Family(family)) or get("feature", "")
+                place = layout.places.get((name, get("bin", "")))
+                if place is not None:
+                    self.counts[place] += value
+            case Family.PREDICTED:
+                self.predicted[get("predicted", "")] = value
+            case Family.CALIBRATED:
+                self.calibrated[get("predicted", "")] = value
+            case Family.FEEDBACK:
+                self.feedback[get("predicted", ""), get("actual", "")] = value
+            case Family.REQUESTS:
+                self.requests[get("code", "")] = value
+            case Family.DURATIONS:
+                self.durations[float(get("le", "nan"))] = value
+            case _ if family in _SUMS:
+                self.sums[Family(family)] = value
 
 
-def read_chunks(
-    layout: Layout,
-    starts: Sequence[int],
-    step: int,
-    features: Iterable[Line],
-    predictions: Iterable[Line],
-    feedback: Iterable[Line],
-) -> dict[int, Chunk]:
-    """The chunks that begin at ``starts`` (Unix ms) from the answers; what was not counted there is 0."""
-    counts = {start: np.zeros(len(layout.places)) for start in starts}
-    predicted = dict.fromkeys(starts, 0.0)
-    labels: dict[int, dict[tuple[str, str], float]] = {start: {} for start in starts}
-    for line in features:
-        place = layout.places.get((line.labels.get("feature", ""), line.labels.get("bin", "")))
-        for start, value in _values(line, step, counts):
-            if place is not None:
-                counts[start][place] += value
-    for line in predictions:
-        for start, value in _values(line, step, counts):
-            predicted[start] += value
-    for line in feedback:
-        pair = line.labels.get("predicted", ""), line.labels.get("actual", "")
-        for start, value in _values(line, step, counts):
-            labels[start][pair] = value
-    return {start: Chunk(counts[start], predicted[start], labels[start]) for start in starts}
+_BINNED = {Family.JOINT: JOINT, Family.BINS: PREDICTION}
+_SUMS = frozenset({Family.DELAY_SUM, Family.DELAY_COUNT, Family.LOSS_SUM, Family.LOSS_COUNT})
 
 
-def _values(line: Line, step: int, known: Mapping[int, object]) -> Iterable[tuple[int, float]]:
+def read_chunks(layout: Layout, starts: Sequence[int], step: int, lines: Iterable[Line]) -> dict[int, Chunk]:
+    """The chunks that begin at ``starts`` (Unix ms) from the answer; what was not counted there is 0."""
+    chunks = {start: Chunk(np.zeros(len(layout.places))) for start in starts}
+    for line in lines:
+        for start, value in _values(line, step):
+            if start in chunks:
+                chunks[start].take(layout, line.labels, value)
+    return chunks
+
+
+def _values(line: Line, step: int) -> Iterator[tuple[int, float]]:
     for at, value in line.points:
-        start = round(at * 1000) - step
-        if start in known and math.isfinite(value):
-            yield start, max(0.0, value)
+        if math.isfinite(value):
+            yield round(at * 1000) - step, max(0.0, value)
