@@ -107,6 +107,9 @@ def made(approval: str = "Approved", *, quarantined: bool = False) -> ModelVersi
     )
 
 
+DONE = training(handled=True, phase="Succeeded", version="heart-v2")
+
+
 @pytest.mark.parametrize(
     ("asked", "by", "version", "expected"),
     [
@@ -117,10 +120,10 @@ def made(approval: str = "Approved", *, quarantined: bool = False) -> ModelVersi
         (True, training(handled=True, phase="Running"), None, "run 2 of ModelTraining heart is under way"),
         (True, training(handled=True, phase="Running", ago=120), None, ""),
         (True, training(handled=True, phase="Failed"), None, ""),
-        (True, training(handled=True, phase="Succeeded", version="heart-v2"), made("Rejected"), ""),
-        (True, training(handled=True, phase="Succeeded", version="heart-v2"), made("Pending"), "is to be approved"),
-        (True, training(handled=True, phase="Succeeded", version="heart-v2"), made(), "heart-v2 is to take over"),
-        (True, training(handled=True, phase="Succeeded", version="heart-v2"), made(quarantined=True), ""),
+        (True, DONE, made("Rejected"), ""),
+        (True, DONE, made("Pending"), "is to be approved"),
+        (True, DONE, made(), "heart-v2 is to take over"),
+        (True, DONE, made(quarantined=True), ""),
     ],
 )
 def test_what_is_still_to_be_expected_of_a_retrain(
@@ -129,3 +132,24 @@ def test_what_is_still_to_be_expected_of_a_retrain(
     found = retraining(action("Retrain", ago=60) if asked else None, by, version, "heart", "heart-v1")
     assert expected in found
     assert bool(expected) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ("heart-v1", "heart-v2 is to take over"),
+        ("heart-v2", ""),
+        ("heart-v10", ""),
+        ("lung-v3", "heart-v2 is to take over"),
+        ("by-hand", "heart-v2 is to take over"),
+    ],
+)
+def test_a_version_that_serves_or_is_overtaken_is_not_waited_for(serving: str, expected: str) -> None:
+    assert retraining(action("Retrain", "heart-v1", ago=60), DONE, made(), "heart", serving) == expected
+
+
+def test_a_retrain_for_a_version_that_left_is_waited_for_while_its_training_is_there() -> None:
+    asked = action("Retrain", "heart-v3", ago=60)
+    running = training(handled=True, phase="Running")
+    assert "under way" in retraining(asked, running, None, "heart", "heart-v1")
+    assert retraining(asked, None, None, "heart", "heart-v1") == ""

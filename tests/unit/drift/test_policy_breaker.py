@@ -50,7 +50,7 @@ def asked_after(situation: Any, last: Action, verdict: str = "Drifting", **more:
         (asked_after(CURE, retrain(ago=60)), ([], "NotCured")),
     ],
     ids=[
-        "still drifting", "asked by an operator that noted no verdict", "a loss: the rollback is asked for all the same",
+        "still drifting", "asked by an operator that noted no verdict", "a loss is rolled back all the same",
         "it was well in between", "it was well when it served before", "only the version before was well",
         "it was never well", "that was for a loss", "that was for drift", "another version serves",
         "a person has changed the training", "whatever the cooldown is",

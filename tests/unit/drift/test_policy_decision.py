@@ -133,7 +133,7 @@ AGED = [moved()]
         (auto(None, BETTER), "Retrain"),
     ],
     ids=[
-        "fresh, worse than its predecessor", "also where inputs drift", "fresh, no worse", "no worse where inputs drift",
+        "fresh, worse than before", "also where inputs drift", "fresh, no worse", "no worse where inputs drift",
         "fresh, nobody knows, inputs drift", "fresh, nobody knows, inputs as before", "old, worse", "old, no worse",
         "old, nobody knows", "promoted nobody knows when",
     ],

@@ -1,7 +1,6 @@
 """A monitor that only watches, in a dry run or in maintenance, and monitors that share a deployment."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -134,17 +133,17 @@ def test_each_monitor_has_a_budget_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("own", "theirs", "counts"),
     [
-        ("Drifting", "PerformanceLoss", "labels's"),
-        ("PerformanceLoss", "Drifting", "this one's"),
-        ("Healthy", "Drifting", "labels's"),
-        ("Healthy", "NoTraffic", "labels's"),
-        ("Drifting", "NoTraffic", "this one's"),
-        ("NoTraffic", "PerformanceLoss", "labels's"),
+        ("Drifting", "PerformanceLoss", "labels"),
+        ("PerformanceLoss", "Drifting", "this one"),
+        ("Healthy", "Drifting", "labels"),
+        ("Healthy", "NoTraffic", "labels"),
+        ("Drifting", "NoTraffic", "this one"),
+        ("NoTraffic", "PerformanceLoss", "labels"),
     ],
 )
 def test_where_monitors_differ_both_say_whose_verdict_counts(own: str, theirs: Any, counts: str) -> None:
     found = reaction(own, situation=beside(Sibling("labels", theirs)))
-    assert found.disagreement.endswith(f"the stricter counts, {counts}")
+    assert found.disagreement.endswith(f"the stricter counts: {counts}")
     assert f"found {own} here, {theirs} by DriftMonitor labels" in found.disagreement
 
 
@@ -165,16 +164,14 @@ def test_of_many_the_strictest_is_named_and_each_acts_by_its_own_policy() -> Non
     found = reaction(
         "Drifting", situation=beside(Sibling("a", "Healthy"), Sibling("b", "PerformanceLoss"), Sibling("c", "Drifting"))
     )  # fmt: skip
-    assert found.disagreement.endswith("the stricter counts, b's")
+    assert found.disagreement.endswith("the stricter counts: b")
     assert "Healthy by DriftMonitor a, PerformanceLoss by DriftMonitor b" in found.disagreement
     assert kinds(found.actions) == ["Retrain"]
     tied = reaction("Drifting", situation=beside(Sibling("a", "Healthy"), Sibling("c", "Drifting")))
-    assert tied.disagreement.endswith("this one's and c's")
+    assert tied.disagreement.endswith("this one and c")
 
 
 def test_a_disagreement_is_said_whatever_else_is() -> None:
     rolling = replace(beside(Sibling("labels", "Healthy")), rolling_out=True)
     assert reaction(situation=rolling).disagreement
-    before = NOW - timedelta(days=400)
-    assert before < datetime(2026, 1, 1, tzinfo=UTC)
     assert react(spec(), status(window_end=None), rolling, "", NOW).disagreement

@@ -263,10 +263,10 @@ def _disagreement(spec: MonitorSpec, status: MonitorStatus, situation: Situation
         return ""
     others = [f"{each.verdict} by DriftMonitor {each.name}" for _, each in told if each.verdict != own]
     rank, strictest = max(told, key=lambda each: each[0])
-    counts = "this one's" if _STRICT[own] > rank else f"{strictest.name}'s"
+    counts = strictest.name if _STRICT[own] < rank else "this one"
     if _STRICT[own] == rank:
-        counts = f"this one's and {strictest.name}'s"
-    return f"{spec.deployment} is found {own} here, {', '.join(others)[:NAMED_LIMIT]}: the stricter counts, {counts}"
+        counts = f"this one and {strictest.name}"
+    return f"{spec.deployment} is found {own} here, {', '.join(others)[:NAMED_LIMIT]}; the stricter counts: {counts}"
 
 
 # --- the status ---------------------------------------------------------------------------------------------------
