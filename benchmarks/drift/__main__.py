@@ -1,13 +1,14 @@
 """Our drift test beside Evidently's, NannyML's and Alibi Detect's, on the same rows: ``python -m benchmarks.drift``.
 
 Each method runs in a process and an environment of its own, on files of rows that are made once. The result is
-benchmarks/results/drift.json, and docs/drift-benchmark.md with its tables.
+benchmarks/results/drift.json, and docs/drift-benchmark.md with its tables and a chart.
 """
 
 import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.drift import process, report, streams
+from benchmarks.drift.chart import chart
 from benchmarks.drift.scores import figures
 from benchmarks.drift.simulation import HOSPITALS, baseline, patients, rates, resampled
 
@@ -83,11 +85,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a look: 20 windows, one seed, and nothing is written")
     parser.add_argument("--tables", action="store_true", help="only the document, from the results as they are")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     if options.tables:
         results = json.loads(RESULTS.read_text())
         report.show(console, results)
-        DOCUMENT.write_text(report.document(results))
+        _document(results)
         return
     windows, seeds = (20, 1) if options.quick else (options.windows, SEEDS)
     started = time.perf_counter()
@@ -98,7 +100,12 @@ def main() -> None:
     report.show(console, results)
     if not options.quick:
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-        DOCUMENT.write_text(report.document(results))
+        _document(results)
+
+
+def _document(results: dict[str, Any]) -> None:
+    DOCUMENT.write_text(report.document(results))
+    DOCUMENT.with_suffix(".svg").write_text(chart(results["methods"], report.NAMES))
 
 
 def _about(windows: int) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Table:
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """All of the results."""
-    made = [_headlines(results["methods"]), _rows(results["scenarios"]), _streams(results)]
+    made = [_headlines(results["methods"]), sizes(results["scenarios"]), _streams(results)]
     made += [_employment(results["employment"]), _patients(results["patients"])]
     return made
 
@@ -45,7 +45,9 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 def show(console: Console, results: Mapping[str, Any]) -> None:
     """Prints the tables."""
     for table in tables(results):
-        rich = RichTable(title=table.title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left")
+        rich = RichTable(
+            title=table.title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False
+        )
         for at, name in enumerate(table.head):
             rich.add_column(name, justify="left" if at < table.named else "right")
         for row in table.rows:
@@ -102,13 +104,13 @@ def _headlines(methods: Mapping[str, Any]) -> Table:
     return Table("Windows of 1,000 rows, 20 features", ["", *NAMES.values()], rows)
 
 
-def _rows(scenarios: Mapping[str, Any]) -> Table:
-    sizes: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+def sizes(scenarios: Mapping[str, Any]) -> Table:
+    grouped: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for name, each in scenarios.items():
         if name.startswith("normal"):
-            sizes.setdefault((-each["m"], each["n"]), []).append(each)
+            grouped.setdefault((-each["m"], each["n"]), []).append(each)
     rows = []
-    for (m, n), each in sorted(sizes.items()):
+    for (m, n), each in sorted(grouped.items()):
         for at, (method, title) in enumerate(NAMES.items()):
             place = [Cell(f"{-m:,}"), Cell(f"{n:,}")] if at == 0 else [Cell(""), Cell("")]
             found = [scenario["methods"].get(method) for scenario in sorted(each, key=lambda one: one["shift"])]

@@ -42,12 +42,12 @@ def _scenario(folder: Path, scenario: Scenario, answers: Mapping[str, Any]) -> d
     for name, answer in answers.items():
         flags = process.flags(folder, name, scenario)
         if flags is not None:
-            methods[name] = {**_rates(flags, scenario.shift), **answer["scenarios"][scenario.name]}
+            methods[name] = {**rates(flags, scenario.shift), **answer["scenarios"][scenario.name]}
     windows = max(each.pop("windows") for each in methods.values())
     return {"m": scenario.rows, "n": scenario.size, "shift": scenario.shift, "windows": windows, "methods": methods}
 
 
-def _rates(flags: Flags, shift: float) -> dict[str, Any]:
+def rates(flags: Flags, shift: float) -> dict[str, Any]:
     """``alarms``: windows with any unshifted feature; ``found``: with the shifted one; ``dataset``: half of all."""
     rows = flags.reshape(-1, flags.shape[2])
     unshifted = rows[:, 1:] if shift else rows

@@ -20,8 +20,8 @@ SIZES, SHIFTS = (200, 1000, 10_000), (0.1, 0.25, 0.5)
 FRESH = 20
 """Windows judged against one reference before another is drawn."""
 CORRELATION = 0.9
-LONG, SHORT = 10_000, 250
-"""Rows of a season that ten windows go through, and of one that fits into a window four times."""
+LONG, SHORT = 10_000, 246
+"""Rows of a season that ten windows go through, and of one that fits into a window four times (six chunks)."""
 RIVER = "river: "
 """Begins the names of the scenarios with a change at a known row."""
 STREAM_SIZE, BEFORE, WINDOWS = 1000, 10, 20

@@ -23,17 +23,17 @@ TRAINING, REFERENCE = 5000, 10_000
 ABRUPT, GRADUAL = 200, 2500
 Pair = tuple[SyntheticDataset, SyntheticDataset]
 STREAMS: dict[str, tuple[Callable[[int], Pair], int]] = {
-    "SEA: the boundary moves": (lambda seed: (synth.SEA(2, seed=seed), synth.SEA(3, seed=seed + 1)), ABRUPT),
+    "SEA: boundary moves": (lambda seed: (synth.SEA(2, seed=seed), synth.SEA(3, seed=seed + 1)), ABRUPT),
     "Agrawal: another rule": (lambda seed: (synth.Agrawal(0, seed=seed), synth.Agrawal(2, seed=seed + 1)), ABRUPT),
     "Mixed: classes swap": (lambda seed: (synth.Mixed(0, seed=seed), synth.Mixed(1, seed=seed + 1)), ABRUPT),
     "Hyperplane: another plane": (lambda seed: (synth.Hyperplane(seed), synth.Hyperplane(seed + 1)), ABRUPT),
     "RandomRBF: inputs change": (
         lambda seed: (synth.RandomRBF(seed, seed), synth.RandomRBF(seed + 1, seed + 1)), ABRUPT,
     ),
-    "RandomRBF: inputs change slowly": (
+    "RandomRBF: the same, slowly": (
         lambda seed: (synth.RandomRBF(seed, seed), synth.RandomRBF(seed + 1, seed + 1)), GRADUAL,
     ),
-    "LED: seven segments change places": (lambda seed: (_led(seed, 0), _led(seed + 1, 7)), ABRUPT),
+    "LED: seven segments swap": (lambda seed: (_led(seed, 0), _led(seed + 1, 7)), ABRUPT),
 }  # fmt: skip
 
 
