@@ -37,6 +37,9 @@ OF_ITSELF = {
 """What is no count of requests, and stands at its value from the start."""
 
 
+SUMMARIES = ("perennial_feedback_delay_seconds", "perennial_feedback_log_loss")
+
+
 def look(counters: Counters, *, scraper: bool = False) -> str:
     return counters.render(scraper=scraper).decode()
 
@@ -251,13 +254,18 @@ def test_prometheus_sees_zero_before_it_sees_a_count_and_nobody_else_is_kept_wai
 
 def test_feedback_for_another_version_starts_at_zero_too(counters: Counters) -> None:
     look(counters, scraper=True)
-    counters.feedback("v0", 1, 0)
+    counters.feedback("v0", 1, 0, delay=3.0, loss=0.7)
     counters.feedback(VERSION, 1, 1)
     first = look(counters, scraper=True)
     assert total(first, "perennial_feedback_total", version="v0") == 0
+    for summary in SUMMARIES:
+        assert total(first, f"{summary}_sum", version="v0") == total(first, f"{summary}_count", version="v0") == 0
     assert total(first, "perennial_feedback_total", version=VERSION, predicted="1", actual="1") == 1
     counters.feedback("v0", 1, 0)
-    assert total(look(counters, scraper=True), "perennial_feedback_total", version="v0", predicted="1", actual="0") == 2
+    second = look(counters, scraper=True)
+    assert total(second, "perennial_feedback_total", version="v0", predicted="1", actual="0") == 2
+    assert [total(second, f"{summary}_sum", version="v0") for summary in SUMMARIES] == [3.0, 0.7]
+    assert [total(second, f"{summary}_count", version="v0") for summary in SUMMARIES] == [2, 1]
 
 
 def test_versions_with_feedback_are_bounded(counters: Counters) -> None:
