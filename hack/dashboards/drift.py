@@ -43,12 +43,14 @@ def made() -> Json:
 
 def _variables() -> list[Json]:
     verdict, counted = names.METRIC_VERDICT, names.METRIC_FEATURES
+    seen = f"max_over_time(timestamp({verdict}{{{MINE}}})[$__range:5m])"
     return [
         choice("namespace", "Namespace", f"label_values({verdict}, deployment)", regex="/([^/]+)\\/.*/"),
         choice("deployment", "Deployment", f'label_values({verdict}{{deployment=~"$namespace/.*"}}, deployment)'),
         choice("monitor", "Monitor", f'label_values({verdict}{{deployment="$deployment"}}, monitor)'),
-        # The newest first.
-        choice("version", "Version", f"label_values({verdict}{{{MINE}}}, version)", regex="/.+/", sort=8),
+        # The one that the monitor is about comes first, then those before it.
+        choice("version", "Version", f"query_result(sort_desc(max by (version) ({seen})))", sort=0,
+               regex='/version="([^"]+)"/'),
         choice("feature", "Features", f"label_values({counted}{{{VERSION}}}, feature)", multi=True, includeAll=True,
                current={"text": ["All"], "value": ["$__all"]}),
         choice("signal", "Signals", f"label_values(perennial_monitor_signal{{{MINE}}}, signal)", multi=True,
@@ -165,7 +167,8 @@ def _distribution(metric: str, selector: str, baseline: str) -> Sequence[Panel]:
 
 def _beside(metric: str, selector: str, baseline: str) -> Panel:
     counted = f"increase({metric}{{{VERSION}{selector}}}[$window])"
-    was = f'max by (bin, edge) (label_replace({names.METRIC_BASELINE}{{{VERSION},feature="{baseline}"}}, {_EDGE}))'
+    shares = f'last_over_time({names.METRIC_BASELINE}{{{VERSION},feature="{baseline}"}}[$window])'
+    was = f"max by (bin, edge) (label_replace({shares}, {_EDGE}))"
     return Panel(
         "barchart", "Baseline and now",
         [Query(was, now=True), Query(f"sum by (bin) ({counted}) / scalar(sum({counted}) > 0)", now=True)],
