@@ -12,7 +12,7 @@ from perennial.api.common import API_VERSION, seconds
 from perennial.api.deployment import ModelDeployment, Revision
 from perennial.api.drift import DriftMonitor
 from perennial.api.training import ModelTraining
-from perennial.api.verdict import PerformanceEvidence
+from perennial.api.verdict import MonitorStatus, PerformanceEvidence
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import model_file
 from perennial.domain.analysis.queries import filled
@@ -30,12 +30,15 @@ from perennial.domain.drift.policy import (
     retraining,
 )
 from perennial.domain.drift.queries import Subject, chunk_query, lifetime_queries, usage_queries
+from perennial.domain.drift.request import pending
 from perennial.domain.drift.signals import Answers
+from perennial.domain.drift.telling import tell
 from perennial.domain.drift.window import Chunk, Geometry, Layout, read_chunks, too_short
 from perennial.domain.plan import Apply, Plan
 from perennial.reconcile.baseline import AGAIN, Baselines, Known
 from perennial.reconcile.controller import Context
 from perennial.reconcile.counters import CounterReader
+from perennial.render import report
 from perennial.render.monitor import learnt_configmap
 
 
@@ -62,7 +65,7 @@ class MonitorController:
             end = _geometry(monitor).last_close(now.timestamp())
             deployment, stable, version = await _served(context, monitor)
             situation = _situation(monitor, deployment, stable, version)
-            if is_judged(monitor, stable.version, end):
+            if is_judged(monitor, stable.version, end) and pending(monitor) is None:
                 return Gathered(Snapshot(monitor, end, situation=situation))
             situation = await self._whole(context, monitor, situation, watched)
             known, evidence = await self._evidence(context, monitor, version, stable, end)
@@ -75,13 +78,15 @@ class MonitorController:
 
     def decide(self, gathered: "Gathered", now: datetime) -> Plan:
         """The verdict on the window that has just closed, and what follows from it."""
-        plan = decide(gathered.snapshot, now)
-        known = gathered.known
-        if known is None or known.learnt is None or known.kept:
-            return plan
-        lesson, learnt = known.learnt
-        keep = learnt_configmap(gathered.snapshot.monitor, lesson, learnt, known.reference.layout)
-        return dataclasses.replace(plan, steps=(*plan.steps, Apply(keep, apart="baseline")))
+        snapshot = gathered.snapshot
+        decision = decide(snapshot, now)
+        steps = [*decision.plan.steps, *_kept(gathered)]
+        status = decision.plan.status
+        if decision.tell and decision.judgement and snapshot.evidence and isinstance(status, MonitorStatus):
+            story = tell(snapshot.monitor, status, decision.judgement, snapshot.evidence, now)
+            page = report.manifest(snapshot.monitor, report.render(story), decision.request)
+            steps.append(Apply(page, apart="report"))
+        return dataclasses.replace(decision.plan, steps=tuple(steps))
 
     async def _whole(
         self, context: Context, monitor: DriftMonitor, situation: Situation, watched: set[str]
@@ -127,6 +132,14 @@ class MonitorController:
         except QueryRejected as error:
             raise Blocked("QueryRejected", f"Prometheus refuses the monitor's query: {error}", 4 * AGAIN) from error
         return known, Evidence(known.reference, chunks, doubtful, answers, known.learning)
+
+
+def _kept(gathered: "Gathered") -> list[Apply]:
+    """What was learnt and is not kept yet."""
+    known = gathered.known
+    if known is None or known.learnt is None or known.kept:
+        return []
+    return [Apply(learnt_configmap(gathered.snapshot.monitor, *known.learnt, known.reference.layout), apart="baseline")]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,9 +44,8 @@ class Past:
 
 
 def calls(spec: MonitorSpec, status: MonitorStatus, past: Past, reason: str) -> tuple[Call, ...]:
-    """Rollbacks first: what serves comes first. A loss does not hide drift: both are answered."""
-    found = [*_of_verdict(spec, status, past, reason), *_of_signals(spec, status)]
-    return tuple(sorted(found, key=lambda each: each.kind != "Rollback"))
+    """The verdict's first, then the signals'. A loss does not hide drift: both are answered."""
+    return (*_of_verdict(spec, status, past, reason), *_of_signals(spec, status))
 
 
 def _of_verdict(spec: MonitorSpec, status: MonitorStatus, past: Past, reason: str) -> list[Call]:

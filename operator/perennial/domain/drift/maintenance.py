@@ -39,8 +39,8 @@ def _end(window: Maintenance, now: datetime) -> datetime | None:
         return None
     length, today = timedelta(seconds=seconds(window.length)), now.astimezone(zone).date()
     at = time.fromisoformat(window.start)
-    # Latest first. Two days more than a week: a day of the clocks may be shorter or longer than 24 hours.
-    for back in range(-1, 9):
+    # Latest first; what began more than a week ago is over, or has begun again.
+    for back in range(8):
         day = today - timedelta(days=back)
         begin = datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
         if _DAYS[day.weekday()] in window.days and begin <= now < begin + length:

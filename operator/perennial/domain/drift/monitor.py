@@ -1,5 +1,6 @@
 """A monitor's decision: the verdict on the window that has just closed, and what follows from it."""
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from perennial.domain.conditions import condition, find, is_true, without
 from perennial.domain.drift.evidence import Evidence
 from perennial.domain.drift.follow import follow, rebase
 from perennial.domain.drift.policy import Reaction, Situation, react, with_actions
+from perennial.domain.drift.request import Request, pending
 from perennial.domain.drift.verdict import Judgement, judge
 from perennial.domain.drift.window import Geometry
 from perennial.domain.plan import Event, Plan
@@ -69,34 +71,72 @@ def is_judged(monitor: DriftMonitor, version: str, end: int) -> bool:
     )
 
 
-def decide(snapshot: Snapshot, now: datetime) -> Plan:
-    """The plan: a status at each chunk's close, nothing in between."""
+@dataclass(frozen=True)
+class Decision:
+    """The plan; where ``tell`` is set, the ``judgement`` is to be told in a report, which answers ``request``."""
+
+    plan: Plan
+    judgement: Judgement | None = None
+    tell: bool = False
+    request: str = ""
+
+
+def decide(snapshot: Snapshot, now: datetime) -> Decision:
+    """A status at each chunk's close, and what people ask for; nothing in between."""
     monitor = snapshot.monitor
     if monitor.metadata.deletion_timestamp:
-        return Plan()
-    before, version = monitor.status, snapshot.situation.version if snapshot.situation else monitor.status.version
-    status = rebase(before, version, now)
+        return Decision(Plan())
+    version = snapshot.situation.version if snapshot.situation else monitor.status.version
+    request = pending(monitor)
     if snapshot.problem:
-        return _blocked(monitor, status, snapshot.problem, now)
+        plan = _blocked(monitor, rebase(monitor.status, version, now), snapshot.problem, now)
+        return _answered(Decision(plan), request, f"no window can be judged: {snapshot.problem.message}")
     wait = Geometry.of(monitor.spec).until_next(now.timestamp())
     if snapshot.evidence is None or snapshot.situation is None:
-        return Plan(requeue=wait)
-    judgement = judge(monitor.spec, snapshot.evidence, version, status.signals)
+        return Decision(Plan(requeue=wait))
+    if is_judged(monitor, version, snapshot.end):
+        earlier = judge(monitor.spec, snapshot.evidence, version, monitor.status.signals)
+        return _answered(Decision(Plan(status=monitor.status, requeue=wait), earlier), request, "")
+    return _answered(_judged(snapshot, snapshot.situation, snapshot.evidence, now), request, "")
+
+
+def _judged(snapshot: Snapshot, situation: Situation, evidence: Evidence, now: datetime) -> Decision:
+    """Of the window that has just closed."""
+    monitor, before, version = snapshot.monitor, snapshot.monitor.status, situation.version
+    status = rebase(before, version, now)
+    judgement = judge(monitor.spec, evidence, version, status.signals)
     status = follow(
         status, judgement, version,
         end=datetime.fromtimestamp(snapshot.end / 1000, UTC).replace(microsecond=0),
         length=_length(monitor, judgement), now=now,
     )  # fmt: skip
     status = status.model_copy(update={"baseline": snapshot.baseline})
-    reaction = react(monitor.spec, status, snapshot.situation, judgement.message, now)
+    reaction = react(monitor.spec, status, situation, judgement.message, now)
     status = with_actions(status, reaction)
-    spoken = _conditions(monitor, judgement, reaction, snapshot.evidence, version)
-    return Plan(
-        status=_with_conditions(monitor, status, spoken, now),
+    spoken = _conditions(monitor, judgement, reaction, evidence, version)
+    status = _with_conditions(monitor, status, spoken, now)
+    plan = Plan(
+        status=status,
         events=_events(before, status, judgement, reaction, spoken),
-        requeue=wait,
+        requeue=Geometry.of(monitor.spec).until_next(now.timestamp()),
         outcomes={"verdict": judgement.verdict},
     )
+    changed = (before.verdict, before.cause, before.version) != (status.verdict, status.cause, status.version)
+    return Decision(plan, judgement, tell=changed or bool(reaction.actions or reaction.observed))
+
+
+def _answered(decision: Decision, request: Request | None, refusal: str) -> Decision:
+    """With the answer to ``request``."""
+    if request is None or decision.plan.status is None:
+        return decision
+    plan = dataclasses.replace(
+        decision.plan, status=decision.plan.status.model_copy(update={"handled_request": request.identity})
+    )
+    refusal = request.refusal or refusal
+    if refusal:
+        said = Event("Warning", "RequestRefused", f"request {request.identity} was refused: {refusal}")
+        return dataclasses.replace(decision, plan=dataclasses.replace(plan, events=(*plan.events, said)))
+    return dataclasses.replace(decision, plan=plan, tell=True, request=request.identity)
 
 
 def _length(monitor: DriftMonitor, judgement: Judgement) -> timedelta:
