@@ -214,6 +214,7 @@ def test_a_signal_has_its_action_whatever_the_verdict(verdict: str, wanted: str)
     [
         (breached(), None),
         (breached(), "Alert"),
+        (breached(1), "Alert"),
         (breached(0, breached=False, value=0.01), "Rollback"),
         (breached(0, breached=False, value=None), "Rollback"),
         (breached(name="latency"), "Rollback"),

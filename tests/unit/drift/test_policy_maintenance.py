@@ -37,6 +37,7 @@ def at(text: str) -> datetime:
         (window("Mon Wed"), "2026-03-04 23:00:00", "2026-03-05 02:00:00"),
         (window("Fri", "18:00", "62h"), "2026-03-09 07:59:59", "2026-03-09 08:00:00"),
         (window("Mon", "12:00", "168h"), "2026-03-05 00:00:00", "2026-03-09 12:00:00"),
+        (window("Mon", "12:00", "168h"), "2026-03-09 11:59:59", "2026-03-09 12:00:00"),
         (window("Mon", "12:00", "168h"), "2026-03-09 12:00:00", "2026-03-16 12:00:00"),
         (window("Mon Tue", "22:00", "30h"), "2026-03-03 23:00:00", "2026-03-05 04:00:00"),
         (window(zone="Asia/Tokyo"), "2026-03-02 13:00:00", "2026-03-02 17:00:00"),
@@ -45,7 +46,7 @@ def at(text: str) -> datetime:
     ],
     ids=[
         "before", "its first second", "past midnight", "its end", "another day", "from Sunday to Monday", "either day",
-        "a weekend", "a whole week", "and the next one", "the longer of two", "Tokyo", "Los Angeles, still Monday",
+        "a weekend", "a whole week", "to its end", "and the next one", "the longer of two", "Tokyo", "Los Angeles",
         "a day that has begun there",
     ],
 )  # fmt: skip
