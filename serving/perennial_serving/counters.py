@@ -114,7 +114,7 @@ class Counters:
         pod = {"deployment": deployment, **({"revision": revision} if revision else {})}
         self._keys = _Keys(pod, version, signature.classes, features, baseline)
         self._usage = usage or Usage()
-        self._shown = False
+        self._shown = self._counted = False
         self._shares: list[str] = []
         room = MAX_SERIES - SHADOW_SERIES - self.series
         self._others = min(MAX_OTHER_VERSIONS, max(0, room // self._keys.feedback_series))
@@ -127,8 +127,14 @@ class Counters:
         """How many series a scrape reads."""
         return sum(not line.startswith("#") for line in self._lines(zero=True))
 
+    @property
+    def unread(self) -> bool:
+        """Whether Prometheus, which has been here, has not read yet what was counted since."""
+        return self._shown and self._counted
+
     def request(self, code: int, seconds: float) -> None:
         """Counts an infer request; what the caller got wrong tells nothing about our latency."""
+        self._counted = True
         self._requests[code] += 1
         if code == 200 or code >= 500:
             self._durations[bisect_left(BUCKETS, seconds)] += 1
@@ -199,6 +205,7 @@ class Counters:
         self._settle()
         body = "\n".join(self._lines(zero=scraper and not self._shown, hold=scraper)) + "\n"
         if scraper:
+            self._counted = self._counted and not self._shown
             self._shown = True
             for table in self._feedback.values():
                 table.shown = True

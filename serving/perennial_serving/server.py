@@ -86,6 +86,8 @@ def metrics_app(counters: Counters, mirror: Mirror, state: State) -> Starlette:
     async def metrics(request: Request) -> Response:
         scraper = _SCRAPE_HEADER in request.headers
         text = counters.render(scraper=scraper) + mirror.render(scraper=scraper)
+        if scraper:
+            state.scraped.set()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def healthz(_: Request) -> Response:
@@ -99,8 +101,8 @@ def metrics_app(counters: Counters, mirror: Mirror, state: State) -> Starlette:
 
 async def serve(settings: Settings, service: Service) -> None:
     """Serves until SIGTERM or SIGINT, then drains: not ready at once, still answering for ``drain_seconds`` (endpoints
-    take a moment to leave every node, and Prometheus may come for the last counts), then what was begun is finished,
-    and at last what nobody waits for: copies for a shadow, and traces.
+    take a moment to leave every node), then what was begun is finished, and what nobody waits for: copies for a shadow,
+    and traces. At last Prometheus, where it has been here, may come for the last counts for ``last_scrape_seconds``.
 
     The metrics port stays until the end. A second signal cuts the wait short.
     """
@@ -132,8 +134,18 @@ async def serve(settings: Settings, service: Service) -> None:
     await asyncio.gather(running, *([calls.stop(_GRACE_SECONDS)] if calls else []))
     looking.cancel()
     await asyncio.gather(mirror.leave(), *([traces.leave()] if traces else []))
+    await _last_scrape(service.counters, state, hurried, settings.last_scrape_seconds)
     metrics.should_exit = True
     await showing
+
+
+async def _last_scrape(counters: Counters, state: State, hurried: asyncio.Event, seconds: float) -> None:
+    """What was counted after it would be lost to every monitor."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while counters.unread and not hurried.is_set():
+                state.scraped.clear()
+                await _first(asyncio.create_task(state.scraped.wait()), asyncio.create_task(hurried.wait()))
 
 
 def _idle(*ports: Server) -> list[Callable[[], None]]:

@@ -38,6 +38,7 @@ class Settings(Store, frozen=True, kw_only=True):
     ``deployment`` is "namespace/name"; ``revision`` is the hash of version, image and configuration, a label of the
     metrics. ``connection_max_age`` (s, 0 for no limit): kube-proxy balances connections, not requests, so a canary's
     weight holds for keep-alive clients only if their connections are renewed.
+    ``drain_seconds``: for so long it answers after it was told to leave; then Prometheus has ``last_scrape_seconds``.
     ``max_waiting``: requests accepted and not yet answered, beyond which callers are told to come back.
     ``deadline_seconds`` (0 for none): a request that could not be answered by then is not scored any more.
     ``access_log``: a line for each request, never what was sent.
@@ -51,6 +52,7 @@ class Settings(Store, frozen=True, kw_only=True):
     feedback_ttl_seconds: int = 30 * 24 * 3600
     connection_max_age: float = 5.0
     drain_seconds: float = 5.0
+    last_scrape_seconds: float = 20.0
     max_body_bytes: int = 4 * 1024 * 1024
     max_waiting: int = 128
     deadline_seconds: float = 10.0

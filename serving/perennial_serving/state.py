@@ -1,5 +1,6 @@
 """What the process as a whole knows: whether it is leaving, how much is waiting, how old a connection is."""
 
+import asyncio
 from collections.abc import MutableMapping
 from math import inf
 from time import perf_counter
@@ -15,13 +16,15 @@ def _nothing_waits() -> int:
 
 class State:
     """Shared by the two ports. ``waiting`` gives the number of requests accepted and not yet answered; ``room`` is how
-    many bytes of large bodies may come before some of them are answered.
+    many bytes of large bodies may come before some of them are answered; ``scraped`` is set by each of Prometheus'
+    visits.
     """
 
     def __init__(self, room: float = inf) -> None:
         self.ready = True
         self.room = room
         self.waiting = _nothing_waits
+        self.scraped = asyncio.Event()
 
     def closes(self, scope: MutableMapping[str, Any], began: float) -> bool:
         """Whether the answer to what ``began`` then ends its connection: it is old enough, or we are leaving."""

@@ -169,6 +169,24 @@ def test_a_request_in_work_is_finished_after_the_port_is_closed(tmp_path: Path) 
         assert server.process.wait(10) == 0
 
 
+def test_it_waits_until_prometheus_has_read_the_last_counts(tmp_path: Path) -> None:
+    with serving(tmp_path, PERENNIAL_DRAIN_SECONDS="0", PERENNIAL_LAST_SCRAPE_SECONDS="30") as server:
+        server.metrics(scraper=True)
+        assert CLIENT.post(server.infer_url, content=BODY).status_code == 200
+        server.terminate()
+        until(lambda: CLIENT.get(f"{server.metrics_url}/readyz").status_code == 503)
+        assert server.process.poll() is None
+        assert total(server.metrics(scraper=True), "perennial_requests_total", code="200") == 1
+        assert server.process.wait(10) == 0
+
+
+def test_nothing_new_or_nobody_who_reads_is_waited_for(tmp_path: Path) -> None:
+    with serving(tmp_path, PERENNIAL_DRAIN_SECONDS="0", PERENNIAL_LAST_SCRAPE_SECONDS="30") as server:
+        assert CLIENT.post(server.infer_url, content=BODY).status_code == 200
+        server.terminate()
+        assert server.process.wait(10) == 0
+
+
 @pytest.mark.parametrize("drain", ["0", "30"])
 def test_it_leaves_at_once_when_told_twice_or_not_to_drain(drain: str, tmp_path: Path) -> None:
     with serving(tmp_path, PERENNIAL_DRAIN_SECONDS=drain) as server:
