@@ -301,5 +301,11 @@ class DriftMonitor(Object):
         ("Age", "date", ".metadata.creationTimestamp"),
     )
 
+    WIDE: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("Cause", "string", ".status.cause"),
+        ("Baseline", "string", ".status.baseline.source"),
+        ("Mode", "string", ".spec.mode"),
+    )
+
     spec: MonitorSpec
     status: MonitorStatus = MonitorStatus()
