@@ -16,7 +16,7 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 
-.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster
+.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
@@ -38,6 +38,9 @@ test-e2e: addons images env-operator env-components ## The line through, on the 
 test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load, about 13 minutes
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist load -q tests/rollouts
+
+test-drift: env-operator env-serving ## Alerts and dashboards with a real Prometheus and Alertmanager, no cluster
+	@$(PY)/pytest -q tests/monitoring
 
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
@@ -67,22 +70,24 @@ env-operator env-components env-serving env-clients: env-%: system-packages
 	@hack/venv $*
 
 .PHONY: crds generated lint format lock clean
-crds: env-operator env-components ## Writes the generated files: CRDs, their reference, the compiled pipeline, gRPC's messages
+crds: env-operator env-components ## Writes the generated files: CRDs, their reference, dashboards, the compiled pipeline, gRPC's messages
 	@$(PY)/python -m perennial.api.crdgen
 	$(PY)/python -m perennial.api.reference
+	$(PY)/python -m hack.dashboards
 	.venvs/components/bin/python -m perennial_components.pipelines.compile
 	hack/stubs
 
 generated: env-operator env-components ## Fails where a generated file is not current
 	@$(PY)/python -m perennial.api.crdgen --check
 	$(PY)/python -m perennial.api.reference --check
+	$(PY)/python -m hack.dashboards --check
 	.venvs/components/bin/python -m perennial_components.pipelines.compile --check
 	hack/stubs --check
 
 lint: env-operator env-components env-serving ## ruff, mypy --strict, import-linter
 	@$(PY)/ruff check
 	$(PY)/ruff format --check
-	$(PY)/mypy operator hack/demo --exclude heldout
+	$(PY)/mypy operator hack/demo hack/dashboards --exclude heldout
 	.venvs/components/bin/mypy components
 	.venvs/serving/bin/mypy serving
 	PYTHONPATH=operator:components:serving $(PY)/lint-imports

@@ -1,6 +1,7 @@
 """The chart on a real API server: its rights are enough and no more, and nobody else writes ModelVersions."""
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -8,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
 from perennial.adapters.kubernetes import KubernetesApi
 from perennial.api import crdgen
+from perennial.contracts.names import LABEL_REVISION
 from tests.api import gateway
 from tests.api.apiserver import ROOT, ApiServer
 from tests.api.test_admission import DEPLOYMENT, MONITOR, TRAINING, VERSION
@@ -62,6 +65,9 @@ def test_the_definitions_are_those_of_the_models_and_are_kept() -> None:
         ("prometheus.url=http://me:secret@prometheus:9090", "/prometheus/url"),
         ("replicas=two", "/replicas"),
         ("imge.operator=a:b", "additional properties 'imge' not allowed"),
+        ("metrics.podMonitor.interval=often", "/metrics/podMonitor/interval"),
+        ("metrics.prometheusRule.enable=true", "additional properties 'enable' not allowed"),
+        ("metrics.dashboards.labels.grafana_dashboard=1", "/metrics/dashboards/labels/grafana_dashboard"),
     ],
 )
 def test_values_that_cannot_be_right_are_refused(value: str, message: str) -> None:
@@ -87,9 +93,66 @@ def test_prometheus_is_reached_with_the_secrets_that_are_named() -> None:
     assert not [each for each in job["spec"]["template"]["spec"]["volumes"] if "secret" in each], "it waits for none"
 
 
+SEEN = tuple(
+    f"metrics.{each}.enabled=true" for each in ("prometheusRule", "serviceMonitor", "podMonitor", "dashboards")
+)
+
+
+def monitoring(*values: str) -> dict[str, Json]:
+    """What is asked for to be seen by, by kind."""
+    return {each["kind"]: each for each in render("x", *SEEN, *values)}
+
+
+def test_nothing_needs_the_prometheus_operator_unless_it_is_asked_for() -> None:
+    assert [each for each in render("x") if each["apiVersion"].startswith("monitoring.coreos.com/")] == []
+    assert [each for each in render("x") if each["kind"] == "ConfigMap"] == []
+
+
+def test_the_rules_are_those_of_the_file_with_links_to_runbooks() -> None:
+    groups = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
+    assert monitoring()["PrometheusRule"]["spec"]["groups"] == groups
+    moved = monitoring("metrics.runbookUrl=https://git.example.com/docs/", "metrics.prometheusRule.labels.release=kps")
+    rule = moved["PrometheusRule"]
+    urls = {each["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for each in group["rules"]}
+    assert all(url.startswith("https://git.example.com/docs/Perennial") and url.endswith(".md") for url in urls)
+    assert rule["metadata"]["labels"]["release"] == "kps"
+    for group in groups:
+        for each in group["rules"]:
+            promql_parser.parse(each["expr"])
+
+
+def test_what_is_scraped_is_the_operators_service_and_the_predictors_port() -> None:
+    made = monitoring("namespaces={clinic,ward}", "metrics.podMonitor.interval=30s")
+    service = next(each for each in render("x") if each["kind"] == "Service")
+    scraped = made["ServiceMonitor"]["spec"]
+    assert scraped["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert scraped["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert scraped["namespaceSelector"] == {"matchNames": ["x"]}
+    pods = made["PodMonitor"]["spec"]
+    assert pods["namespaceSelector"] == {"matchNames": ["clinic", "ward"]}
+    assert pods["selector"]["matchExpressions"] == [{"key": LABEL_REVISION, "operator": "Exists"}]
+    [endpoint] = pods["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["interval"], endpoint["honorLabels"]) == ("metrics", "30s", True)
+    assert monitoring()["PodMonitor"]["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_dashboards_are_found_by_grafanas_sidecar_as_they_are() -> None:
+    made = render("x", "metrics.dashboards.enabled=true", "metrics.dashboards.annotations.grafana_folder=Models")
+    found = [each for each in made if each["kind"] == "ConfigMap"]
+    assert len(found) == len(list((CHART / "files/dashboards").glob("*.json"))) > 0
+    for each in found:
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert each["metadata"]["annotations"] == {"grafana_folder": "Models"}
+        [(name, text)] = each["data"].items()
+        assert json.loads(text) == json.loads((CHART / "files/dashboards" / name).read_text())
+
+
 def test_every_object_is_taken_by_the_api_server_and_pods_are_restricted(server: ApiServer, namespace: str) -> None:
     server.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/warn=restricted")
-    for values in ((), (f"namespaces={{{namespace}}}", "prometheus.caSecret=ca", "prometheus.authSecret=auth")):
+    for values in (
+        ("metrics.dashboards.enabled=true",),
+        (f"namespaces={{{namespace}}}", "prometheus.caSecret=ca", "prometheus.authSecret=auth"),
+    ):
         documents = render(namespace, *values, hooks=True)
         flags = ("--server-side", "--force-conflicts", "--dry-run=server", "--namespace", namespace)
         answer = server.kubectl("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(documents))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import os
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -81,6 +82,12 @@ async def prometheus(
         yield url
 
 
+def _with_share(share: Path) -> list[str]:
+    """Runs a command that sees ``share`` as /usr/share: Debian's Alertmanager looks there for its templates."""
+    spaces = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
+    return ["unshare", *spaces, "sh", "-c", f'mount --bind {share} /usr/share && exec "$@"', "sh"]
+
+
 @contextlib.asynccontextmanager
 async def alertmanager(folder: Path, webhook: str) -> AsyncIterator[str]:
     """An Alertmanager that tells ``webhook`` at once; yields its URL."""
@@ -92,8 +99,9 @@ async def alertmanager(folder: Path, webhook: str) -> AsyncIterator[str]:
     }  # fmt: skip
     receivers = [{"name": "team", "webhook_configs": [{"url": webhook}]}]
     path.write_text(yaml.safe_dump({"route": route, "receivers": receivers}))
+    binary = Path(program("prometheus-alertmanager", "prometheus-alertmanager"))
     command = [
-        program("prometheus-alertmanager", "prometheus-alertmanager"), f"--config.file={path}",
+        *_with_share(binary.parents[1] / "share"), str(binary), f"--config.file={path}",
         f"--storage.path={folder / 'alertmanager'}", f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]  # fmt: skip
