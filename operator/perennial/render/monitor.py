@@ -20,7 +20,7 @@ def configmap(owner: DriftMonitor, name: str, data: dict[str, str]) -> Json:
     """One that goes with its monitor."""
     reference = {
         "apiVersion": API_VERSION, "kind": owner.KIND, "name": owner.metadata.name, "uid": owner.metadata.uid,
-        "controller": True, "blockOwnerDeletion": True,
+        "controller": True, "blockOwnerDeletion": False,
     }  # fmt: skip
     metadata = {
         "name": name, "namespace": owner.metadata.namespace, "labels": {LABEL_MANAGED_BY: MANAGED_BY},

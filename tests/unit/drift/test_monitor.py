@@ -12,7 +12,7 @@ from perennial.adapters.prometheus import Prometheus
 from perennial.adapters.store import StoreUnavailable
 from perennial.api.common import format_time
 from perennial.contracts.objects import DigestMismatch
-from perennial.domain.plan import Plan
+from perennial.domain.plan import Apply, Plan
 from perennial.reconcile.drift import MonitorController
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
 from tests.unit.drift.support import (
@@ -331,6 +331,87 @@ async def test_a_changed_spec_is_judged_at_once(setting: Setting) -> None:
     plan = await setting.look()
     assert [event.reason for event in plan.events] == ["Retrain"]
     assert setting.raw["status"]["consecutive"] == 1
+
+
+def pages(plan: Plan) -> list[dict[str, Any]]:
+    """The ConfigMaps with reports that the plan writes."""
+    return [each.manifest for each in plan.steps if isinstance(each, Apply) and "report.html" in each.manifest["data"]]
+
+
+async def test_a_change_of_verdict_leaves_a_report(setting: Setting) -> None:
+    [page] = pages(await setting.look())
+    assert page["metadata"]["name"] == "heart-drift-report"
+    assert page["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert "2 features as in the baseline" in page["data"]["report.html"]
+    setting.now += timedelta(seconds=STEP)
+    assert pages(await setting.look()) == [], "the verdict is as before"
+    setting.flow(OLDER_BINS)
+    setting.now += timedelta(seconds=3 * STEP)
+    [page] = pages(await setting.look())
+    assert "[60,80]" in page["data"]["report.html"]
+
+
+async def test_a_report_is_made_on_demand_and_nothing_is_asked_or_judged_for_it(setting: Setting) -> None:
+    await setting.look()
+    before, asked = dict(setting.raw["status"]), len(setting.server.asked)
+    setting.raw["metadata"]["annotations"] = {"perennial.dev/request": "report/heart/id-1"}
+    [page] = pages(await setting.look())
+    assert page["metadata"]["annotations"] == {"perennial.dev/request": "id-1"}
+    assert setting.raw["status"] == {**before, "handledRequest": "id-1"}
+    assert len(setting.server.asked) == asked
+    assert pages(await setting.look()) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ("promote/heart/id-2", "write report/heart/<id>"),
+        ("report/id-2", "write report/heart/<id>"),
+        ("report/lung/id-2", "it is about lung"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused(setting: Setting, request_: str, says: str) -> None:
+    await setting.look()
+    setting.raw["metadata"]["annotations"] = {"perennial.dev/request": request_}
+    plan = await setting.look()
+    assert pages(plan) == []
+    [event] = plan.events
+    assert event.reason == "RequestRefused"
+    assert says in event.message
+    assert setting.raw["status"]["handledRequest"]
+
+
+async def test_a_report_of_what_cannot_be_judged_is_refused(setting: Setting) -> None:
+    unserved(setting)
+    setting.raw["metadata"]["annotations"] = {"perennial.dev/request": "report/heart/id-3"}
+    plan = await setting.look()
+    assert [each.reason for each in plan.events] == ["NothingServes", "RequestRefused"]
+    assert setting.raw["status"]["handledRequest"] == "id-3"
+
+
+async def test_what_service_began_with_is_learnt_kept_and_compared_with(setting: Setting) -> None:
+    setting.raw = monitor_json(baseline={"from": "Serving", "windows": 2})
+    since = NOW - timedelta(seconds=90)
+    setting.serve("heart-v1", since)
+    setting.flow(OLDER_BINS, start=AGES_AGO)
+    plan = await setting.look()
+    assert setting.ready() == ("Unknown", "InsufficientData")
+    setting.now += timedelta(seconds=120)
+    plan = await setting.look()
+    [kept] = [each.manifest for each in plan.steps if isinstance(each, Apply) and each.apart == "baseline"]
+    assert kept["metadata"]["name"] == "heart-drift-baseline"
+    assert setting.raw["status"]["verdict"] == "Healthy", "older patients are what it began with"
+    assert setting.raw["status"]["baseline"] == {
+        "source": "Serving", "version": "heart-v1", "windows": 2, "wanted": 2,
+    }  # fmt: skip
+    setting.objects["ConfigMap", "heart-drift-baseline"] = kept
+    setting.flow(CALM_BINS)
+    setting.server.traffic = setting.server.traffic[-1:]  # Prometheus has forgotten
+    setting.controller = MonitorController()
+    setting.now += timedelta(seconds=90)
+    plan = await setting.look()
+    assert setting.raw["status"]["verdict"] == "Drifting"
+    assert [each for each in plan.steps if isinstance(each, Apply) and each.apart == "baseline"] == []
 
 
 async def test_a_spent_budget_asks_for_a_person_once(setting: Setting) -> None:
