@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from perennial.cli.cluster import Target
 
 _PHASES = ("Healthy", "Progressing", "Paused", "Holding", "Degraded", "Pending")
-_PATIENCE = 10.0
+_PATIENCE, _PATIENCE_FOR_REPORTS = 10.0, 30.0
 
 Command = Callable[..., None]
 
@@ -129,6 +129,29 @@ def train(name: str, timeout: float, **options: Any) -> None:
     if kind is not ModelTraining:
         raise click.UsageError(f"train is asked of a ModelTraining, not of a {kind.KIND}")
     _say(request.train(_target(options), name, timeout))
+
+
+@group.command("report")
+@click.argument("name")
+@_place
+@click.option("-o", "--output", help="The file; - is stdout.  [default: NAME-drift-report.html]")
+@click.option("--open", "opened", is_flag=True, help="Show it in the browser.")
+@click.option("--timeout", type=float, default=_PATIENCE_FOR_REPORTS, show_default=True, help=_TIMEOUT)
+def drift_report(name: str, output: str | None, *, opened: bool, timeout: float, **options: Any) -> None:
+    """Ask a DriftMonitor for a report: one HTML page that loads nothing from anywhere.
+
+    Where nobody answers, or you may not ask, it is the last one that was made.
+    """
+    from perennial.api.drift import DriftMonitor
+    from perennial.cli import cluster, report
+
+    kind, name = cluster.place(name, DriftMonitor)
+    if kind is not DriftMonitor:
+        raise click.UsageError(f"report is asked of a DriftMonitor, not of a {kind.KIND}")
+    path = report.file_of(name, output)
+    if opened and path is None:
+        raise click.UsageError("stdout cannot be opened: leave out --open, or name a file by -o")
+    report.save(report.run(_target(options), name, timeout), path, opened=opened)
 
 
 def _approval(command: str, approval: str, about: str) -> None:

@@ -54,7 +54,7 @@ async def ask(target: Target, name: str, verb: str, version: str | None, patienc
     """Asks ``verb`` of the ModelDeployment ``name``; what came of it, in one sentence. Raises click.ClickException."""
     async with connect(target) as cluster:
         version = version or subject_of(verb, await _look(cluster, name))
-        answered = await _request(cluster, ModelDeployment, name, f"{verb}/{version}", patience)
+        answered = await handled(cluster, ModelDeployment, name, f"{verb}/{version}", patience)
         now = await _look(cluster, name)
         seen = view(answered, [], [], [])
         return f"{verb} {version}: {headline(now if now.deployment.status.conditions else seen, datetime.now(UTC))}"
@@ -67,7 +67,7 @@ async def train(target: Target, name: str, patience: float) -> str:
         status = raw.get("status") or {}
         if status.get("phase") == "Running":
             click.echo("a run is under way: the next one starts when it ends", err=True)
-        answered = await _request(cluster, ModelTraining, name, f"train/{raw['spec']['model']}", patience)
+        answered = await handled(cluster, ModelTraining, name, f"train/{raw['spec']['model']}", patience)
         run = (answered.get("status") or {}).get("runs", [{}])[0]
         return f"run {run.get('number')} of {name}: {run.get('phase')}"
 
@@ -92,7 +92,7 @@ async def _look(cluster: Cluster, name: str) -> View:
     return view(raw, *(objects.all(kind) for kind in ("Pod", "Deployment", ModelVersion.KIND)))
 
 
-async def _request(cluster: Cluster, kind: type[Object], name: str, what: str, patience: float) -> Json:
+async def handled(cluster: Cluster, kind: type[Object], name: str, what: str, patience: float) -> Json:
     """Writes the annotation and waits for the operator; the object as it stood then."""
     raw = await cluster.read(kind, name)
     identity = str(uuid.uuid4())

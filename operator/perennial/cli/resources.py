@@ -10,6 +10,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from perennial.api.common import Object, parse_time
+from perennial.api.drift import DriftMonitor
+from perennial.cli import monitor
 from perennial.cli.deployment import View, headline
 from perennial.cli.tree import COLOURS
 from perennial.cli.words import ago, percent
@@ -27,11 +29,6 @@ _FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
         ("trained on", "spec.record.data.source"), ("rows", "spec.record.data.rows"),
         ("trigger", "spec.record.trigger.type"), ("created", "spec.record.created"),
     ),
-    "DriftMonitor": (
-        ("verdict", "status.verdict"), ("deployment", "spec.deployment"), ("version", "status.version"),
-        ("since", "status.since"), ("predictions", "status.observations"), ("worst", "status.worst"),
-        ("last action", "status.lastAction"),
-    ),
 }  # fmt: skip
 """What is shown of a kind: (title, path)."""
 _BAD = frozenset({"Degraded", "Stalled"})
@@ -42,11 +39,23 @@ def sentence(kind: type[Object], raw: Json) -> str:
     ready = next((each for each in _conditions(raw) if each["type"] == "Ready"), None)
     if ready is None:
         return "" if kind.KIND == "ModelVersion" else "the operator has not looked at it yet: is it running?"
-    return f"{ready['reason']}: {ready['message']}" if ready.get("message") else str(ready["reason"])
+    reason, message = str(ready["reason"]), ready.get("message", "")
+    # A monitor's message begins with its verdict.
+    told = kind is DriftMonitor and (reason == "Judged" or message.startswith(reason))
+    return message if told else f"{reason}: {message}" if message else reason
 
 
 def tree(kind: type[Object], raw: Json, now: datetime) -> RenderableType:
-    """The object's key fields and conditions."""
+    """The object's key fields and conditions; of a DriftMonitor what it has found."""
+    told = sentence(kind, raw)
+    if kind is DriftMonitor:
+        shown: RenderableType = monitor.tree(raw, now)
+    else:
+        shown = _simple(kind, raw, now)
+    return Group(Text(told), "", shown) if told else shown
+
+
+def _simple(kind: type[Object], raw: Json, now: datetime) -> Tree:
     metadata = raw["metadata"]
     root = Tree(Text(f"{kind.KIND} {metadata['namespace']}/{metadata['name']}", "bold"), guide_style="dim")
     fields = Table.grid(padding=(0, 2))
@@ -58,8 +67,7 @@ def tree(kind: type[Object], raw: Json, now: datetime) -> RenderableType:
         root.add(line)
     if conditions := _conditions(raw):
         root.add(_condition_table(conditions, now))
-    told = sentence(kind, raw)
-    return Group(Text(told), "", root) if told else root
+    return root
 
 
 def _condition_table(conditions: Sequence[Json], now: datetime) -> Table:

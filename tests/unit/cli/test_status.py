@@ -191,7 +191,7 @@ def test_the_other_kinds_show_their_conditions_and_key_fields() -> None:
     assert text.splitlines()[0] == "GateFailed: recall"
     assert "run 2 Failed Drift GateFailed recall 0.61 < 0.75 9m ago" in text
     monitor = {"metadata": training["metadata"], "spec": {"deployment": "heart"}, "status": {"verdict": "Drifting"}}
-    assert "verdict Drifting" in read(resources.tree(DriftMonitor, monitor, NOW))
+    assert "clinic/heart Drifting" in read(resources.tree(DriftMonitor, monitor, NOW))
     kept_out = {**version(3), "status": {"quarantined": [{"deployment": "heart", "reason": "errors"}]}}
     text = read(resources.tree(ModelVersion, kept_out, NOW))
     assert "score roc_auc 0.900" in text

@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -263,6 +265,12 @@ def test_log_loss_is_lost_upwards() -> None:
     assert read(dataclasses.replace(told, performance=support.points(0.4, 0.3, 26))).having("path", "lost-point") == 0
 
 
+def test_the_operator_starts_without_what_renders() -> None:
+    """It would pay for it at each start, in time and in memory."""
+    program = "import sys, perennial.render.report; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_equal_stories_give_equal_pages() -> None:
     assert render(story()) == render(story())
 
@@ -285,4 +293,5 @@ def test_a_kept_report_tells_its_sentence_and_its_age() -> None:
     found = about(render(story()))
     assert found.sentence == headline(story())
     assert found.at == NOW
+    assert found.verdict == "PerformanceLoss"
     assert about("<html><body>something else").at is None

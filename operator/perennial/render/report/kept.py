@@ -15,10 +15,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class About:
-    """What a page tells before it is read: its sentence, and when it was made (None where it does not say)."""
+    """What a page tells before it is read: its sentence, when it was made (None where it does not say), the verdict."""
 
     sentence: str
     at: datetime | None
+    verdict: str = ""
 
 
 def manifest(monitor: DriftMonitor, html: str, request_id: str = "") -> Json:
@@ -31,9 +32,9 @@ def manifest(monitor: DriftMonitor, html: str, request_id: str = "") -> Json:
     return made
 
 
-def head(sentence: str, at: datetime) -> dict[str, str]:
+def head(sentence: str, at: datetime, verdict: str) -> dict[str, str]:
     """The meta elements that :func:`about` reads."""
-    return {"description": sentence, "date": format_time(at)}
+    return {"description": sentence, "date": format_time(at), "verdict": verdict}
 
 
 def about(html: str) -> About:
@@ -45,7 +46,7 @@ def about(html: str) -> About:
         at = parse_time(date) if date else None
     except ValueError:
         at = None
-    return About(parser.found.get("description", ""), at)
+    return About(parser.found.get("description", ""), at, parser.found.get("verdict", ""))
 
 
 class _Head(HTMLParser):

@@ -1,8 +1,9 @@
 """Renders a monitor's story as one HTML page that loads nothing from anywhere."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perennial.api.drift import MonitorSpec
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvidence
@@ -11,6 +12,9 @@ from perennial.domain.drift.story import FeatureStory, Story
 from perennial.render.report import shapes, words
 from perennial.render.report.deeds import deeds, stale, strip, timeline
 from perennial.render.report.kept import head
+
+if TYPE_CHECKING:
+    import jinja2
 
 PLOTTED = 60
 """Features with charts; with more of them a ConfigMap would not hold the page."""
@@ -46,18 +50,24 @@ class Figure:
 
 def render(story: Story) -> str:
     """The page, under 900 KB whatever the story holds. Equal stories give equal pages."""
+    page: str = _template().render(content(story))
+    return page
+
+
+@cache
+def _template() -> "jinja2.Template":
     import jinja2  # noqa: PLC0415 - the operator starts without it
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "moment": words.moment, "chance": words.chance, "number": words.number, "share": words.share,
-        "lasted": words.lasted, "title_of": title,
+        "moment": words.moment, "chance": words.chance, "number": words.number, "lasted": words.lasted,
+        "title_of": title,
     }  # fmt: skip
     files = resources.files(__package__)
-    template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
-    return template.render(css=(files / "page.css").read_text(encoding="utf-8"), **content(story))
+    environment.globals["css"] = (files / "page.css").read_text(encoding="utf-8")
+    return environment.from_string((files / "page.html").read_text(encoding="utf-8"))
 
 
 def content(story: Story) -> dict[str, Any]:
@@ -65,15 +75,14 @@ def content(story: Story) -> dict[str, Any]:
     status = story.status
     sentence = words.headline(story)
     told = next((each for each in (status.performance, status.estimated) if each is not None), None)
-    drifting = [each for each in story.features if each.evidence and each.evidence.drifting]
     return {
         "story": story, "status": status, "spec": story.spec, "headline": sentence,
-        "meta": head(sentence, story.at), "state": words.STATES[status.verdict],
+        "meta": head(sentence, story.at, status.verdict or ""), "state": words.STATES[status.verdict],
         "cause": words.CAUSES.get(status.cause or "", ""), "compared": words.compared_with(story),
         "deeds": deeds(story), "stale": stale(story), "figures": figures(story),
         "performance": _performance(story), "told": told, "metric": words.METRICS.get(told.metric, "") if told else "",
         "lower_is_better": told is not None and told.metric in _LOWER_IS_BETTER,
-        "traffic": _traffic(story), "drifting": len(drifting),
+        "traffic": _traffic(story),
         "cards": [card(each, story) for each in story.features[:PLOTTED]], "plotted": PLOTTED,
         "table": [(each, *_state(each), words.change(each)) for each in story.features],
         "signals": status.signals, "bounds": bounds,
