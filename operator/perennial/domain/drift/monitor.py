@@ -8,6 +8,7 @@ from perennial.api.common import seconds
 from perennial.api.drift import DriftMonitor
 from perennial.api.verdict import Action, BaselineStatus, MonitorStatus
 from perennial.domain.conditions import condition, find, is_true, without
+from perennial.domain.drift.decision import described
 from perennial.domain.drift.evidence import Evidence
 from perennial.domain.drift.follow import follow, rebase
 from perennial.domain.drift.policy import Reaction, Situation, react, with_actions
@@ -185,13 +186,7 @@ def _conditions(
 
 def _breached(judgement: Judgement) -> str:
     """Which signals are out of bounds."""
-    found = []
-    for each in judgement.signals:
-        if each.breached:
-            over = each.max is not None and each.value is not None and each.value > each.max
-            bound = f"at most {each.max:g}" if over else f"at least {each.min:g}"
-            found.append(f"{each.name} {each.value:g} ({bound}, for {each.consecutive} chunks)")
-    return "; ".join(found)
+    return "; ".join(f"{described(each)}, for {each.consecutive} chunks" for each in judgement.signals if each.breached)
 
 
 def _with_conditions(monitor: DriftMonitor, status: MonitorStatus, spoken: Spoken, now: datetime) -> MonitorStatus:
