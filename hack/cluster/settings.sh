@@ -57,9 +57,9 @@ started_with() { # DEPLOYMENT...
 
 # The programs that `make cluster` builds: kind and its node where Docker answers, the bare node otherwise. The node's
 # programs are needed either way: kubectl for everybody, kube-apiserver and etcd for the API tests, and so are the
-# definitions of the Gateway API.
+# definitions of the Gateway API and of the Prometheus operator.
 modules_wanted() {
-  local modules=(pause gateway-api versitygw coredns)
+  local modules=(pause gateway-api prometheus-operator versitygw coredns)
   if ! command -v helm >/dev/null; then modules+=(helm); fi
   if docker_answers && ! command -v kind >/dev/null; then modules+=(kind); fi
   echo "${modules[@]}" node

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,6 +135,20 @@ def test_what_is_scraped_is_the_operators_service_and_the_predictors_port() -> N
     [endpoint] = pods["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["interval"], endpoint["honorLabels"]) == ("metrics", "30s", True)
     assert monitoring()["PodMonitor"]["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_the_prometheus_operators_own_definitions_take_them(server: ApiServer, namespace: str) -> None:
+    definitions = os.environ["PROMETHEUS_OPERATOR_DEFINITIONS"]
+    server.kubectl("create", "-f", definitions)
+    try:
+        server.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", definitions)
+        shutil.rmtree(server.cache, ignore_errors=True)  # kubectl remembers for hours which kinds there were
+        wanted = [each for each in render(namespace, *SEEN) if each["apiVersion"] == "monitoring.coreos.com/v1"]
+        assert {each["kind"] for each in wanted} == {"PrometheusRule", "ServiceMonitor", "PodMonitor"}
+        flags = ("--validate=strict", "--dry-run=server", "-n", namespace, "-f", "-")
+        server.kubectl("create", *flags, stdin=yaml.safe_dump_all(wanted))
+    finally:
+        server.kubectl("delete", "--timeout=30s", "-f", definitions)
 
 
 def test_dashboards_are_found_by_grafanas_sidecar_as_they_are() -> None:
