@@ -254,6 +254,10 @@ class MonitorSpec(Model):
                 ),
                 "window too short: each chunk (window.length / window.chunks) needs 20 scrapes (scrapeInterval)",
             ),
+            (
+                "!has(self.policy.fresh) || duration(self.policy.fresh) > duration(self.window.length)",
+                "policy.fresh must be longer than window.length: a version is judged after a whole window",
+            ),
         )
     )
     deployment: Name = Field(
