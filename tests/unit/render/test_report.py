@@ -4,7 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -12,11 +12,14 @@ import pytest
 from perennial.api.drift import DriftMonitor
 from perennial.api.verdict import MonitorStatus
 from perennial.contracts.names import ANNOTATION_REQUEST
+from perennial.domain.drift.follow import follow
 from perennial.domain.drift.story import Story
+from perennial.domain.drift.telling import tell
+from perennial.domain.drift.verdict import judge
 from perennial.render.report import about, manifest, render
 from perennial.render.report.page import PLOTTED
 from perennial.render.report.words import headline
-from tests.unit.drift.support import monitor_json
+from tests.unit.drift.support import chunk, evidence, monitor, monitor_json
 from tests.unit.render import report_support as support
 from tests.unit.render.report_support import NOW, action, ready, spec, status, story
 
@@ -263,6 +266,23 @@ def test_log_loss_is_lost_upwards() -> None:
     assert "A rise of 0.05 is let pass" in html
     assert html.count("point lost-point") == 12
     assert read(dataclasses.replace(told, performance=support.points(0.4, 0.3, 26))).having("path", "lost-point") == 0
+    bare = tuple(dataclasses.replace(each, low=each.value, high=each.value) for each in told.performance)
+    assert read(dataclasses.replace(told, performance=bare)).having("path", "lost-point") == 0, "no interval, no claim"
+
+
+def test_what_a_monitor_gathered_from_counters_can_be_read() -> None:
+    watched = monitor(performance={"metric": "accuracy", "source": "Labels"})
+    feedback = {("1", "1"): 30.0, ("1", "0"): 3.0}
+    counts = {"age": (9, 0, 0, 90, 300, 600, 1), "sex": (0, 0, 320, 680, 0)}
+    seen = evidence(*(chunk(counts, feedback) for _ in range(3)), reference=0.9)
+    judgement = judge(watched.spec, seen, "heart-v1")
+    end = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    found = follow(MonitorStatus(), judgement, "heart-v1", end=end, length=timedelta(seconds=60), now=NOW)
+    page = read(tell(watched, found, judgement, seen, NOW))
+    assert "What comes in has changed: age differs from the data that heart-v1 was trained on." in page.text
+    assert page.having("article", "change") == 1
+    assert page.having("rect", "b") == 3 + 3, "age had three bins before; three chunks of predictions"
+    assert "accuracy by chunk" in page.text.lower()
 
 
 def test_the_operator_starts_without_what_renders() -> None:

@@ -306,8 +306,10 @@ def _curve(
         x, y = position(point.at, times), axis.y(point.value)
         placed.append((x, y))
         low, high = (point.value if bound is None else bound for bound in (point.low, point.high))
-        lost = low > limit if higher_is_worse else high < limit
-        interval = "" if point.low is None else f", 95 % interval {low:.3g} to {high:.3g}"
+        # Of one chunk's log loss no interval is known: its point alone claims nothing.
+        known = low < high
+        lost = known and (low > limit if higher_is_worse else high < limit)
+        interval = f", 95 % interval {low:.3g} to {high:.3g}" if known else ""
         text = f"{point.at:%d %b %H:%M} UTC: {point.value:.3g}{interval}, n = {point.n}"
         whiskers.append(Whisker(x, y, axis.y(low), axis.y(high), text, lost))
     return Curve(title, line(placed)[0], tuple(whiskers), look)
