@@ -79,8 +79,8 @@ def _now() -> list[Panel]:
         return Panel(
             "stat", title, [Query(expr, legend)], width=width, height=4, defaults={"decimals": 0, **defaults},
             options={
-                "colorMode": "background" if "mappings" in defaults else "value", "graphMode": "none",
-                "textMode": "value_and_name" if legend else "value", "reduceOptions": {"calcs": ["lastNotNull"]},
+                "colorMode": "background" if "mappings" in defaults else "value",
+                "textMode": "value_and_name" if legend else "value",
             },
         )  # fmt: skip
 
@@ -108,7 +108,6 @@ def _timeline() -> Panel:
             "mappings": [*verdict_numbers(), {"type": "value", "options": {"10": {"text": "in use", "color": "blue"}}}],
             "custom": {"fillOpacity": 80, "lineWidth": 0},
         },
-        options={"mergeValues": True, "showValue": "auto", "rowHeight": 0.8, "legend": {"showLegend": False}},
     )  # fmt: skip
 
 
@@ -122,7 +121,6 @@ def _statistics() -> Panel:
             "min": 0, "decimals": 2, "thresholds": limits((None, "transparent"), (1, "red")),
             "custom": {"drawStyle": "line", "lineInterpolation": "stepAfter", "thresholdsStyle": {"mode": "line"}},
         },
-        options=_legend(),
     )  # fmt: skip
 
 
@@ -143,7 +141,6 @@ def _performance() -> Panel:
             shown_like(".* reference", custom__lineStyle={"fill": "dash", "dash": [4, 4]},
                        color={"mode": "fixed", "fixedColor": "#8e8e8e"}),
         ],
-        options=_legend(),
     )  # fmt: skip
 
 
@@ -156,7 +153,7 @@ def _signal() -> Panel:
             shown_like("min|max", custom__lineStyle={"fill": "dash", "dash": [6, 4]},
                        color={"mode": "fixed", "fixedColor": "red"})
         ],
-        options=_legend(), repeat="signal",
+        repeat="signal",
     )  # fmt: skip
 
 
@@ -177,7 +174,7 @@ def _beside(metric: str, selector: str, baseline: str) -> Panel:
         width=12, height=9, defaults={"unit": "percentunit", "min": 0, "custom": {"fillOpacity": 80}},
         overrides=[shown("baseline", color={"mode": "fixed", "fixedColor": "#8e8e8e"}),
                    shown("now", color={"mode": "fixed", "fixedColor": "blue"})],
-        options={"xField": "bin", "groupWidth": 0.8, "xTickLabelRotation": -45, "showValue": "never", **_legend()},
+        options={"xField": "bin"},
         transformations=[
             {"id": "joinByField", "options": {"byField": "bin", "mode": "outer"}},
             {"id": "convertFieldType", "options": {
@@ -203,12 +200,4 @@ def _over_time(metric: str, selector: str) -> Panel:
             "custom": {"drawStyle": "line", "lineInterpolation": "stepBefore", "lineWidth": 0, "fillOpacity": 70,
                        "stacking": {"mode": "normal", "group": "A"}},
         },
-        options=_legend(),
     )  # fmt: skip
-
-
-def _legend() -> Json:
-    return {
-        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom"},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }

@@ -12,7 +12,7 @@ VERDICTS = {
 UNWATCHED = "Unwatched"
 LINK: Json = {
     "title": "Models", "type": "dashboards", "tags": ["perennial"], "asDropdown": False, "includeVars": False,
-    "keepTime": True, "icon": "external link",
+    "keepTime": True, "icon": "external link", "tooltip": "", "targetBlank": False,
 }  # fmt: skip
 
 

@@ -7,6 +7,27 @@ from typing import Any
 Json = dict[str, Any]
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH = 24
+_LEGEND: Json = {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []}
+_TOOLTIP: Json = {"mode": "multi", "sort": "desc"}
+_OPTIONS: dict[str, Json] = {
+    "stat": {
+        "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
+        "wideLayout": True, "showPercentChange": False, "percentChangeColorMode": "standard",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+    },
+    "table": {"showHeader": True, "frameIndex": 0, "footer": {"show": False, "reducer": []}},
+    "timeseries": {"legend": _LEGEND, "tooltip": _TOOLTIP},
+    "state-timeline": {
+        "mergeValues": True, "showValue": "auto", "rowHeight": 0.8, "legend": {**_LEGEND, "showLegend": False},
+        "tooltip": {"mode": "single", "sort": "none"},
+    },
+    "barchart": {
+        "orientation": "auto", "barWidth": 0.9, "groupWidth": 0.8, "stacking": "none", "showValue": "never",
+        "xTickLabelRotation": -45, "xTickLabelMaxLength": 0, "fullHighlight": False, "legend": _LEGEND,
+        "tooltip": _TOOLTIP,
+    },
+}  # fmt: skip
+"""What Grafana's schema asks of each kind of panel; a panel says only where it differs."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +99,8 @@ def choice(name: str, label: str, query: str, **more: Any) -> Json:
     """A variable whose values Prometheus has."""
     return {
         "type": "query", "name": name, "label": label, "datasource": SOURCE, "refresh": 2, "sort": 7,
-        "definition": query, "query": {"query": query, "refId": name}, "current": {}, "options": [], **more,
+        "definition": query, "query": {"query": query, "refId": name}, "current": {"text": "", "value": ""},
+        "options": [], **more,
     }  # fmt: skip
 
 
@@ -117,7 +139,7 @@ def dashboard(
 def _datasource() -> Json:
     return {
         "type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus", "refresh": 1,
-        "current": {}, "options": [],
+        "current": {"text": "", "value": ""}, "options": [],
     }  # fmt: skip
 
 
@@ -143,7 +165,8 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
     made: Json = {
         "id": number, "type": panel.kind, "title": panel.title, "description": panel.text, "datasource": SOURCE,
         "gridPos": place, "targets": [_target(query, number) for number, query in enumerate(panel.queries)],
-        "fieldConfig": {"defaults": panel.defaults, "overrides": list(panel.overrides)}, "options": panel.options,
+        "fieldConfig": {"defaults": panel.defaults, "overrides": list(panel.overrides)},
+        "options": {**_OPTIONS[panel.kind], **panel.options},
         "transformations": list(panel.transformations),
     }  # fmt: skip
     if panel.repeat:

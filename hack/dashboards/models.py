@@ -46,7 +46,7 @@ def _counts() -> list[Panel]:
         steps = limits((None, GOOD), (1, color)) if color != GOOD else limits((None, GOOD))
         return Panel(
             "stat", title, [Query(f"count({expr}) or vector(0)", title)], text, width=4, height=4,
-            defaults={"thresholds": steps, "noValue": "0"}, options={"colorMode": "background", "graphMode": "none"},
+            defaults={"thresholds": steps, "noValue": "0"}, options={"colorMode": "background"},
         )  # fmt: skip
 
     def standing(verdict: str) -> str:
@@ -87,7 +87,7 @@ def _table() -> Panel:
         "table", "Models", [Query(expr, now=True) for expr in queries],
         "drift: the index of the worst feature over what is let pass; over 1 it is large. performance is from labels, "
         "or estimated where there are none.",
-        height=12, overrides=_columns(), options={"showHeader": True, "footer": {"show": False}},
+        height=12, overrides=_columns(),
         transformations=[
             {"id": "merge", "options": {}},
             {"id": "organize", "options": {
@@ -120,5 +120,4 @@ def _timeline() -> Panel:
     return Panel(
         "state-timeline", "Verdicts", [Query(verdict_number(OURS), "{{deployment}} ({{monitor}})")], height=10,
         defaults={"mappings": verdict_numbers(), "custom": {"fillOpacity": 80, "lineWidth": 0}},
-        options={"mergeValues": True, "showValue": "auto", "rowHeight": 0.8, "legend": {"showLegend": False}},
     )  # fmt: skip

@@ -78,6 +78,14 @@ def test_the_dashboards_are_those_of_the_program() -> None:
     assert set(dashboards()) == {"perennial-models", "perennial-drift"}
 
 
+def test_grafanas_own_schema_knows_all_of_it_and_misses_nothing(tmp_path: Path) -> None:
+    answer = servers.schema(*FOLDER.glob("*.json"))
+    assert answer.returncode == 0, answer.stderr
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text((FOLDER / "perennial-drift.json").read_text().replace('"reduceOptions"', '"reduceOption"'))
+    assert "unexpected field 'reduceOption'" in servers.schema(wrong).stderr
+
+
 def test_panels_lie_beside_each_other_and_have_ids_of_their_own() -> None:
     for name, found in dashboards().items():
         taken: set[tuple[int, int]] = set()
