@@ -255,7 +255,11 @@ async def test_the_rights_are_enough_for_the_operators_own_requests(
     async for change in api.watch("perennial.dev/v1alpha1", "ModelVersion", namespace):
         if change.type == "Applied" and change.object["metadata"].get("finalizers"):
             break
-    metrics = (await operator.get("/metrics"))[1]
+    told = f'perennial_monitor_condition{{namespace="{namespace}",monitor="heart-disease"'
+    metrics = await operator.until(
+        "/metrics", lambda _, text: told in text and "perennial_deployment_condition{" in text
+    )
+    assert "perennial_monitor_verdict{" in metrics
     assert [line for line in metrics.splitlines() if 'code="403"' in line] == []
     assert "orbidden" not in operator.read_log()
 

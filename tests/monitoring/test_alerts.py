@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -12,6 +12,8 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from perennial.api.verdict import Verdict
+from perennial.domain.drift.monitor import DISAGREES, HUMAN, READY, SUSPECT
 from perennial.reconcile.watch import Index
 from perennial.telemetry import Health, Metrics, serving
 from tests.api.process import free_port
@@ -39,6 +41,16 @@ def test_each_alert_is_played_there() -> None:
     assert [
         name for name in rules() if name not in played and name.removeprefix("PerennialMonitor") not in played
     ] == []
+
+
+def test_every_verdict_and_every_condition_has_an_alert() -> None:
+    """But what is good. Ready says why nothing can be judged."""
+    asked = " ".join(rule["expr"] for rule in rules().values())
+    for verdict in set(get_args(Verdict)) - {"Healthy"}:
+        assert f'verdict="{verdict}"' in asked, verdict
+    # SignalsBreached has one for each signal, by perennial_monitor_signal_breached.
+    for type_ in (READY, SUSPECT, HUMAN, DISAGREES):
+        assert f'perennial_monitor_condition{{type="{type_}"' in asked, type_
 
 
 @dataclass
