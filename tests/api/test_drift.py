@@ -9,7 +9,7 @@ import pytest
 from perennial.contracts.names import quarantine_annotation
 from tests.api.world import Scenario, World, deployment_controller
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
-from tests.unit.drift.support import baseline, version_json
+from tests.unit.drift.support import baseline, signature, version_json
 
 Json = dict[str, Any]
 Survives = Callable[[Scenario], Awaitable[None]]
@@ -60,12 +60,13 @@ def flow(
 
 
 async def register(world: World, number: int) -> None:
-    """An approved version whose baseline is in the store."""
+    """An approved version whose baseline and signature are in the store."""
     manifest = version_json(f"heart-v{number}")
     record = manifest["spec"]["record"]
     record["number"] = number
-    uri = world.put(f"heart/{number}/baseline.json", baseline())
-    record["artifacts"]["baseline.json"] = {"uri": uri, "sha256": hashlib.sha256(baseline()).hexdigest()}
+    for file, content in (("baseline.json", baseline()), ("signature.json", signature())):
+        uri = world.put(f"heart/{number}/{file}", content)
+        record["artifacts"][file] = {"uri": uri, "sha256": hashlib.sha256(content).hexdigest()}
     await world.apply(manifest)
 
 
