@@ -1,74 +1,31 @@
 """Each query of the dashboards, asked of a real Prometheus that holds a day of a predictor and of the operator."""
 
-import json
 import math
 import re
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from perennial.adapters.prometheus import Prometheus, Series
+from perennial.adapters.prometheus import Prometheus
 from tests.monitoring import servers
-from tests.monitoring.story import BEGUN, DEPLOYMENT, END, HOUR, NAMESPACE, ROLLBACK, V1, V2, Story, scraped, timed
+from tests.monitoring.day import FOLDER, STEP, ask, dashboards, filled, put, queries, write_day
+from tests.monitoring.story import DEPLOYMENT, END, HOUR, NAMESPACE, V1
 
-Json = dict[str, Any]
-FOLDER = servers.ROOT / "charts/perennial/files/dashboards"
-STEP = 120.0
-_LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
-_QUERY_RESULT = re.compile(r"query_result\((.+)\)")
 _NAMES = re.compile(r"\b(?:perennial|process)_\w+")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A query with its variables filled in."""
-
-    where: str
-    expr: str
-    now: bool
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """(A folder with Prometheus' data, when they end)."""
     folder = tmp_path_factory.mktemp("history")
-    end = time.time() // STEP * STEP
-    story = Story(end - END * HOUR)
-    with (folder / "day.txt").open("w") as file:
-        for line in _lines(story, end):
-            file.write(line + "\n")
-        file.write("# EOF\n")
-    made = servers.promtool("tsdb", "create-blocks-from", "openmetrics", folder / "day.txt", folder / "data")
-    assert made.returncode == 0, made.stderr
-    return folder, end
-
-
-def _lines(story: Story, end: float) -> Iterator[str]:
-    at = story.begin
-    while at < end:
-        yield from scraped(timed(story.at((at - story.begin) / HOUR), at), "perennial-system", "perennial-0")
-        at += STEP
-    served = ((V1, 0.0, 21.0, END), (V2, BEGUN, END, ROLLBACK + 1))
-    for version, *hours in served:
-        times = [f"{story.begin + hour * HOUR:.0f}" for hour in hours]
-        command = [servers.ROOT / ".venvs/serving/bin/python", "-m", "tests.monitoring.predictor", version, *times]
-        answer = subprocess.run([*command, f"{STEP:.0f}"], cwd=servers.ROOT, check=True, capture_output=True, text=True)
-        yield from scraped(answer.stdout.splitlines(), NAMESPACE, f"{version}-0")
+    return folder, write_day(folder)
 
 
 @pytest.fixture
 async def client(history: tuple[Path, float]) -> AsyncIterator[Prometheus]:
     async with servers.prometheus(history[0], {}) as url, Prometheus(url) as client:
         yield client
-
-
-def dashboards() -> dict[str, Json]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
 
 def test_the_dashboards_are_those_of_the_program() -> None:
@@ -118,74 +75,6 @@ async def test_every_query_has_an_answer(name: str, client: Prometheus, history:
         assert any(math.isfinite(value) for series in answer for _, value in series.points), each
         # "or vector(0)" answers whatever the metric is called.
         assert set(_NAMES.findall(each.expr)) <= known, each
-
-
-async def filled(client: Prometheus, variables: Iterable[Json], end: float) -> dict[str, list[str]]:
-    """The values of each variable, in order, as Grafana would find them; the first is chosen, or all where it may."""
-    values: dict[str, list[str]] = {}
-    for each in variables:
-        if each["type"] == "custom":
-            values[each["name"]] = [each["current"]["value"]]
-        if each["type"] != "query":
-            continue
-        chosen = {name: found[0] for name, found in values.items()}
-        found = await _options(client, each, put(each["query"]["query"], chosen), end)
-        assert found, each
-        values[each["name"]] = found if each.get("includeAll") and each["name"] != "namespace" else found[:1]
-    return values
-
-
-async def _options(client: Prometheus, variable: Json, query: str, end: float) -> list[str]:
-    """Without repetition; in the order of the answer, or of their names where the variable is sorted."""
-    if match := _QUERY_RESULT.fullmatch(query):
-        texts = [_text(series) for series in await client.query(match[1], end - STEP)]
-    else:
-        match = _LABEL_VALUES.fullmatch(query)
-        assert match, variable
-        answer = await client.query(f"count by ({match[2]}) (last_over_time({match[1]}[2d]))", end)
-        texts = [series.labels.get(match[2], "") for series in answer]
-    found = list(dict.fromkeys(filter(None, (_captured(variable, text) for text in texts))))
-    return sorted(found) if variable["sort"] else found
-
-
-def _text(series: Series) -> str:
-    labels = ",".join(f'{name}="{value}"' for name, value in series.labels.items())
-    return f"{{{labels}}} {series.points[-1][1]:g}"
-
-
-def _captured(variable: Json, value: str) -> str:
-    if not variable.get("regex"):
-        return value
-    match = re.search(variable["regex"].strip("/").replace("\\/", "/"), value)
-    return match[match.lastindex or 0] if match else ""
-
-
-def put(text: str, values: dict[str, str]) -> str:
-    for name, value in {"__range": "26h", **values}.items():
-        text = text.replace(f"${name}", value)
-    return text
-
-
-def queries(found: Json, values: dict[str, list[str]]) -> Iterator[Asked]:
-    """Of all panels, repeated ones for each value, and of annotations."""
-    chosen = {name: each[0] for name, each in values.items()}
-    repeat = ""
-    for panel in found["panels"]:
-        if panel["type"] == "row":
-            repeat = panel.get("repeat", "")
-        over = panel.get("repeat") or repeat
-        for value in values[over] if over else [""]:
-            these = {**chosen, over: value} if over else chosen
-            for target in panel.get("targets", ()):
-                yield Asked(f"{panel['title']} {value}", put(target["expr"], these), target["instant"])
-    for each in found["annotations"]["list"]:
-        yield Asked(each["name"], put(each["expr"], chosen), now=False)
-
-
-async def ask(client: Prometheus, asked: Asked, end: float) -> list[Series]:
-    if asked.now:
-        return await client.query(asked.expr, end - STEP)
-    return await client.query_range(asked.expr, end - 25 * HOUR, end - STEP, 600)
 
 
 async def test_the_table_has_one_row_a_model(client: Prometheus, history: tuple[Path, float]) -> None:
