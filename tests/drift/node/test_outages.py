@@ -1,0 +1,72 @@
+"""Predictors are killed; Prometheus is restarted, away, and empty: patients are as ever, so no monitor may find more."""
+
+import pytest
+
+from tests.drift.node.outages import (
+    POD,
+    find_predictors,
+    lose_predictors,
+    only,
+    own_prometheus,
+    prometheus_away,
+    prometheus_runs,
+)
+from tests.drift.node.scene import Scene, condition, ended, kill, moment, scene
+from tests.drift.node.stream import Stream, anyone
+from tests.rollouts.ward import Ward
+
+pytestmark = [
+    pytest.mark.xdist_group("outages"), pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session"),
+]  # fmt: skip
+RETRAIN = {"onInputDrift": "Retrain"}
+
+
+async def test_no_outage_is_drift_or_health(ward: Ward) -> None:
+    await own_prometheus(ward)
+    known = [each for each in ward.everybody if each.hospital == "cleveland"]
+    async with scene(ward) as here:
+        await here.play.serving()
+        await here.monitor("watch", policy=RETRAIN)
+        stream = await here.stream(anyone(known))
+        async with stream.flowing():
+            await here.verdict("watch", "Healthy")
+            await _killed(here, stream)
+            await _away_and_empty(here)
+        assert here.verdicts("watch") <= {"Healthy", "InsufficientData", "NoMetrics"}
+        assert all(not status.get("actions") for status in here.written[f"{here.name}-watch"])
+
+
+async def _killed(here: Scene, stream: Stream) -> None:
+    """The predictor, and Prometheus, each once in the midst of a window: it counts on, and nearly to the row."""
+    since = kill(only((await here.container())[1], "perennial_serving"))
+    await stream_goes_on(here, stream, since)
+    kill(only((await here.container(POD))[1], "config.file"))
+    found = await here.verdict("watch", "Healthy", after=since - 30)
+    assert condition(found)["status"] == "True"
+    end = ended(found)
+    asked = stream.rows(f"{here.name}-v1", end - 60, end)
+    # What came after the predictor's last scrape is lost: a second of 40 rows; and so is what came while Prometheus
+    # was away and the predictor ended.
+    assert asked * 0.85 < found["observations"] < asked * 1.1, (asked, found["observations"])
+
+
+async def stream_goes_on(here: Scene, stream: Stream, since: float) -> None:
+    """Waits until the predictor answers again, by a pod that was started once more."""
+    await here.ward.until(
+        "ModelDeployment", here.name, lambda raw: raw["status"].get("readyReplicas", 0) > 0 and
+        stream.rows(f"{here.name}-v1", since) > 0,
+    )  # fmt: skip
+
+
+async def _away_and_empty(here: Scene) -> None:
+    """While it is away the verdict stands and says why there is no new one; an empty one is no health."""
+    await lose_predictors(here.ward)
+    await prometheus_away(here.ward)
+    away = await here.until("watch", lambda status: condition(status)["reason"] == "PrometheusUnavailable")
+    assert (away["verdict"], condition(away)["status"]) == ("Healthy", "False")
+    await prometheus_runs(here.ward)
+    empty = await here.verdict("watch", "NoMetrics")
+    assert "are its predictors' pods scraped?" in condition(empty)["message"]
+    since = moment()
+    await find_predictors(here.ward)
+    await here.verdict("watch", "Healthy", after=since - 40)
