@@ -138,6 +138,27 @@ async def test_every_strategy_and_field_is_taken(api: KubernetesApi, namespace: 
     await api._write("create", "POST", manifest, manifest, params={"fieldValidation": "Strict"})
 
 
+async def test_every_field_of_a_monitor_is_taken(api: KubernetesApi, namespace: str) -> None:
+    spec = {
+        "deployment": "heart", "training": "heart", "mode": "Observe", "scrapeInterval": "5s",
+        "window": {"length": "48h", "chunks": 48, "fast": "4h", "season": "24h"},
+        "baseline": {"from": "Serving", "windows": 2},
+        "inputs": {"alpha": 0.02, "exclude": ["sex"], "joint": False, "features": [{"name": "age", "maxMissing": 0.1}]},
+        "predictions": {"tolerance": 0.1}, "performance": {"metric": "f1", "source": "Both", "maxDrop": 0.1},
+        "signals": [
+            {"name": "memory", "builtin": "Memory", "max": 0.9, "action": "Rollback"},
+            {"name": "queue", "query": "sum(waiting)", "min": 0, "max": 9},
+        ],
+        "policy": {
+            "onInputDrift": "Retrain", "onPredictionDrift": "Retrain", "onPerformanceLoss": "Auto", "fresh": "96h",
+            "consecutive": 3, "cooldown": "0s", "retrainBudget": {"max": 0, "days": 1},
+            "maintenance": [{"days": ["Sat"], "start": "22:00", "length": "4h", "timeZone": "Europe/Zurich"}],
+        },
+    }  # fmt: skip
+    manifest = {**MONITOR, "metadata": {"name": "heart", "namespace": namespace}, "spec": spec}
+    await api._write("create", "POST", manifest, manifest, params={"fieldValidation": "Strict"})
+
+
 CASES: list[tuple[str, str, Any, str]] = [
     ("ModelTraining", "spec.candidates.0.algorithm", "DeepForest",
      ('spec.candidates[0].algorithm: Unsupported value: "DeepForest": '
@@ -149,6 +170,8 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("ModelTraining", "spec.data.target.column", "age", "the target column must not be a feature"),
     ("ModelTraining", "spec.data.source.uri", "/home/me/data.csv", "spec.data.source.uri in body should match"),
     ("ModelTraining", "spec.data.checks.0.max", -1, "min must not be above max"),
+    ("ModelTraining", "spec.data.time", "age", "data.time must be neither a feature nor the target"),
+    ("ModelTraining", "spec.data.time", "num", "data.time must be neither a feature nor the target"),
     ("ModelTraining", "spec.data.split.test", 1, "spec.data.split.test in body should be less than 1"),
     ("ModelTraining", "spec.features", {"numeric": [], "categorical": []},
      "name at least one feature in numeric or categorical"),
@@ -252,6 +275,37 @@ CASES: list[tuple[str, str, Any, str]] = [
     ("DriftMonitor", "spec.training", None, "name the training that a Retrain policy retrains"),
     ("DriftMonitor", "spec.policy.onInputDrift", "Rollback", 'supported values: "Retrain", "Alert"'),
     ("DriftMonitor", "spec.inputs.alpha", 0, "spec.inputs.alpha in body should be greater than 0"),
+    ("DriftMonitor", "spec.window", {"length": "24h", "chunks": 24, "fast": "24h"}, "fast must be shorter than length"),
+    ("DriftMonitor", "spec.window", {"length": "24h", "chunks": 24, "fast": "90m"}, "and whole chunks"),
+    ("DriftMonitor", "spec.window", {"length": "36h", "chunks": 36, "season": "24h"}, "length must be whole seasons"),
+    ("DriftMonitor", "spec.window", {"length": "24h", "chunks": 24, "season": "90m"}, "and season whole chunks"),
+    ("DriftMonitor", "spec.window.chunks", 1, "spec.window.chunks in body should be greater than or equal to 2"),
+    ("DriftMonitor", "spec.baseline", {"from": "Version"}, "version goes with from: Version"),
+    ("DriftMonitor", "spec.baseline", {"version": "heart-disease-v1"}, "version goes with from: Version"),
+    ("DriftMonitor", "spec.baseline", {"windows": 3}, "windows goes with from: Serving"),
+    ("DriftMonitor", "spec.performance", {"metric": "log_loss", "source": "Estimated"},
+     "log_loss is known from labels only"),
+    ("DriftMonitor", "spec.performance", {"metric": "log_loss", "source": "Both"},
+     "log_loss is known from labels only"),
+    ("DriftMonitor", "spec.signals", [{"name": "errors", "max": 1}], "give one of builtin and query"),
+    ("DriftMonitor", "spec.signals", [{"name": "errors", "builtin": "ErrorRate", "query": "up", "max": 1}],
+     "give one of builtin and query"),
+    ("DriftMonitor", "spec.signals", [{"name": "errors", "builtin": "ErrorRate"}], "give max or min"),
+    ("DriftMonitor", "spec.signals", [{"name": "up", "query": "up", "min": 1}] * 2, "Duplicate value"),
+    ("DriftMonitor", "spec.inputs.features", [{"name": "age", "alpha": 0.1}, {"name": "age"}], "Duplicate value"),
+    ("DriftMonitor", "spec",
+     {"deployment": "heart-disease", "signals": [{"name": "up", "query": "up", "min": 1, "action": "Retrain"}]},
+     "name the training that a Retrain policy retrains"),
+    ("DriftMonitor", "spec", {"deployment": "heart-disease", "policy": {"onPredictionDrift": "Retrain"}},
+     "name the training that a Retrain policy retrains"),
+    ("DriftMonitor", "spec", {"deployment": "heart-disease", "policy": {"onPerformanceLoss": "Auto"}},
+     "name the training that a Retrain policy retrains"),
+    ("DriftMonitor", "spec.policy.maintenance", [{"days": ["Sat"], "start": "25:00", "length": "4h"}],
+     "spec.policy.maintenance[0].start in body should match"),
+    ("DriftMonitor", "spec.policy.maintenance", [{"days": [], "start": "22:00", "length": "4h"}],
+     "spec.policy.maintenance[0].days in body should have at least 1 items"),
+    ("DriftMonitor", "spec.policy.fresh", "24h", "policy.fresh must be longer than window.length"),
+    ("DriftMonitor", "spec.mode", "Watch", 'supported values: "Act", "Observe"'),
     ("ModelVersion", "spec.approval", "Yes", 'supported values: "Pending", "Approved", "Rejected"'),
     ("ModelVersion", "spec.record.data.sha256", "abc", "spec.record.data.sha256 in body should match"),
     ("ModelVersion", "spec.record", None, "spec.record: Required value"),
