@@ -1,6 +1,7 @@
 """A Prometheus of the ward's own, which may be ended without taking it from everybody."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from hack.demo.stage import run
@@ -63,12 +64,8 @@ async def prometheus_runs(ward: Ward) -> None:
 
 def only(processes: list[int], pattern: str) -> list[int]:
     """Those of the processes whose command is like ``pattern``: a pod has a pause container, too."""
-    found = []
-    for pid in processes:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            if re.search(pattern, file.read().replace(b"\0", b" ").decode()):
-                found.append(pid)
-    return found
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in processes}
+    return [pid for pid, command in commands.items() if re.search(pattern, command)]
 
 
 def _prometheus(image: str) -> Json:

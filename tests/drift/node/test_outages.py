@@ -1,4 +1,4 @@
-"""Predictors are killed; Prometheus is restarted, away, and empty: patients are as ever, so no monitor may find more."""
+"""Predictors are killed, Prometheus is restarted, away and empty: the patients are as ever, and no monitor errs."""
 
 import pytest
 
@@ -39,7 +39,7 @@ async def test_no_outage_is_drift_or_health(ward: Ward) -> None:
 async def _killed(here: Scene, stream: Stream) -> None:
     """The predictor, and Prometheus, each once in the midst of a window: it counts on, and nearly to the row."""
     since = kill(only((await here.container())[1], "perennial_serving"))
-    await stream_goes_on(here, stream, since)
+    await _goes_on(here, stream, since)
     kill(only((await here.container(POD))[1], "config.file"))
     found = await here.verdict("watch", "Healthy", after=since - 30)
     assert condition(found)["status"] == "True"
@@ -50,7 +50,7 @@ async def _killed(here: Scene, stream: Stream) -> None:
     assert asked * 0.85 < found["observations"] < asked * 1.1, (asked, found["observations"])
 
 
-async def stream_goes_on(here: Scene, stream: Stream, since: float) -> None:
+async def _goes_on(here: Scene, stream: Stream, since: float) -> None:
     """Waits until the predictor answers again, by a pod that was started once more."""
     await here.ward.until(
         "ModelDeployment", here.name, lambda raw: raw["status"].get("readyReplicas", 0) > 0 and
