@@ -50,9 +50,9 @@ def run(program: tuple[str, str], arguments: Sequence[str | Path], progress: Cal
             raise RuntimeError(f"{module} failed:\n{errors.read()[-2000:]}")
 
 
-def answers(folder: Path) -> dict[str, dict[str, Any]]:
+def answers(folder: Path, methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What each method answered beside its flags."""
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in METHODS}
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in methods}
 
 
 def flags(folder: Path, method: str, scenario: Scenario) -> Flags | None:

@@ -1,6 +1,6 @@
 """From flags to figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,20 @@ HEADLINES = {
 """The figures by which methods are compared: (scenario, figure)."""
 
 
-def figures(folder: Path) -> dict[str, Any]:
-    """``methods``, ``scenarios``, ``streams`` and ``employment`` of the results, from what the methods answered."""
-    answers = process.answers(folder)
+def figures(folder: Path, methods: Sequence[str]) -> dict[str, Any]:
+    """The results' ``methods``, ``scenarios``, ``streams`` and, with NannyML among ``methods``, ``employment``."""
+    answers = process.answers(folder, methods)
     made = [each for each in listed(folder) if not each.name.startswith(RIVER)]
     scenarios = {each.name: _scenario(folder, each, answers) for each in made}
-    streams = _streams(folder)
-    return {
-        "methods": {name: _method(name, scenarios, streams, answers[name]) for name in process.METHODS},
+    streams = _streams(folder, methods)
+    result = {
+        "methods": {name: _method(name, scenarios, streams, answers[name]) for name in methods},
         "scenarios": scenarios,
         "streams": streams,
-        "employment": real.employment(folder, answers["nannyml"]["employment"]),
     }
+    if "nannyml" in answers:
+        result["employment"] = real.employment(folder, answers["nannyml"]["employment"])
+    return result
 
 
 def _scenario(folder: Path, scenario: Scenario, answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,12 +61,10 @@ def rates(flags: Flags, shift: float) -> dict[str, Any]:
     return {**rates, "found": round(float(rows[:, 0].mean()), 4)} if shift else rates
 
 
-def _streams(folder: Path) -> dict[str, Any]:
+def _streams(folder: Path, methods: Sequence[str]) -> dict[str, Any]:
     return {
         each.name.removeprefix(RIVER): {
-            name: real.delays(flags)
-            for name in process.METHODS
-            if (flags := process.flags(folder, name, each)) is not None
+            name: real.delays(flags) for name in methods if (flags := process.flags(folder, name, each)) is not None
         }
         for each in listed(folder)
         if each.name.startswith(RIVER)
