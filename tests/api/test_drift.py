@@ -9,7 +9,7 @@ import pytest
 from perennial.contracts.names import quarantine_annotation
 from tests.api.world import Scenario, World, deployment_controller
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
-from tests.unit.drift.support import baseline, signature, version_json
+from tests.unit.drift.support import baseline, signature, training_json, version_json
 
 Json = dict[str, Any]
 Survives = Callable[[Scenario], Awaitable[None]]
@@ -206,3 +206,103 @@ async def test_one_drift_is_one_retrain_whichever_write_the_operator_ends_after(
         assert [each["kind"] for each in (await status(world))["actions"]] == ["Retrain"]
 
     await assert_survives_every_write(scenario)
+
+
+def changed(name: str = "heart", **spec: Any) -> Json:
+    """MONITOR by this name, with other fields; ``policy`` is added to its own."""
+    policy = {**MONITOR["spec"]["policy"], **spec.pop("policy", {})}
+    return {**MONITOR, "metadata": {"name": name}, "spec": {**MONITOR["spec"], **spec, "policy": policy}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"mode": "Observe"},
+        {"policy": {"maintenance": [{"days": ["Mon", "Wed", "Fri", "Sun", "Tue", "Thu", "Sat"], "start": "00:00",
+                                     "length": "24h"}]}},
+    ],
+    ids=["Observe", "maintenance"],
+)  # fmt: skip
+async def test_who_only_watches_notes_and_nobody_hears(world: World, prometheus: PrometheusServer, spec: Json) -> None:
+    flow(prometheus, world, OLDER)
+    await watched(world, prometheus, changed(**spec))
+    await world.apply(training_json())
+    world.advance(3)
+    await pass_windows(world, 2)
+    found = await status(world)
+    assert [each["kind"] for each in found["observed"]] == ["Retrain"]
+    assert found.get("actions", []) == []
+    assert found["lastAction"] == "would Retrain heart-v1"
+    runs = (await world.read("ModelTraining", "heart"))["status"]["runs"]
+    assert [each["trigger"]["type"] for each in runs] == ["Spec"], "the first, for the spec, and no other"
+
+
+async def test_monitors_that_disagree_say_whose_verdict_counts(world: World, prometheus: PrometheusServer) -> None:
+    flow(prometheus, world, OLDER)
+    await watched(world, prometheus)
+    await world.apply(changed("lax", inputs={"exclude": ["age"]}, policy={"onInputDrift": "Alert"}))
+    world.advance(3)
+    await pass_windows(world, 2)
+    strict, lax = [await world.condition("DriftMonitor", name, "MonitorsDisagree") for name in ("heart", "lax")]
+    assert strict["message"] == (
+        "heart is found Drifting here, Healthy by DriftMonitor lax; the stricter counts: this one"
+    )
+    assert lax["message"] == "heart is found Healthy here, Drifting by DriftMonitor heart; the stricter counts: heart"
+    assert (await status(world))["actions"], "it acts by its own policy"
+    await world.delete("DriftMonitor", "lax")
+    await pass_windows(world)
+    assert await world.condition("DriftMonitor", "heart", "MonitorsDisagree") == {}
+
+
+async def test_what_is_learnt_in_service_outlives_prometheus_and_the_operator(
+    world: World, prometheus: PrometheusServer
+) -> None:
+    flow(prometheus, world, OLDER)
+    await watched(world, prometheus, changed(baseline={"from": "Serving", "windows": 1}))
+    world.advance(3)
+    await pass_windows(world, 2)
+    assert (await status(world))["verdict"] == "Healthy", "older patients are usual here"
+    learnt = await world.read("ConfigMap", "heart-drift-baseline", "v1")
+    flow(prometheus, world, CALM)
+    prometheus.traffic = [Traffic("heart-v1", world.now.timestamp(), 1e12, CALM, {"1": 20.0})]
+    world.restart()
+    await pass_windows(world, 2)
+    found = await status(world)
+    assert (found["verdict"], found["worst"]) == ("Drifting", "age"), "what training had is another world here"
+    assert await world.read("ConfigMap", "heart-drift-baseline", "v1") == learnt
+
+
+async def test_a_change_of_verdict_leaves_a_report_and_a_person_gets_another(
+    world: World, prometheus: PrometheusServer
+) -> None:
+    flow(prometheus, world, OLDER)
+    await watched(world, prometheus)
+    world.advance(3)
+    await pass_windows(world)
+    first = await world.read("ConfigMap", "heart-drift-report", "v1")
+    assert "Drifting" in first["data"]["report.html"]
+    await pass_windows(world)
+    assert await world.read("ConfigMap", "heart-drift-report", "v1") == first, "the verdict is as before"
+    await world.annotate("DriftMonitor", "heart", {"perennial.dev/request": "report/heart/one"})
+    await world.settle()
+    second = await world.read("ConfigMap", "heart-drift-report", "v1")
+    assert second["metadata"]["annotations"]["perennial.dev/request"] == "one"
+    assert second["data"] != first["data"]
+    assert (await status(world))["handledRequest"] == "one"
+
+
+async def test_signals_out_of_bounds_have_a_condition_and_no_verdict(
+    world: World, prometheus: PrometheusServer
+) -> None:
+    flow(prometheus, world, CALM)
+    prometheus.figures["queue"] = 9.0
+    signals = [{"name": "queue", "query": "queue", "max": 5}]
+    await watched(world, prometheus, changed(signals=signals))
+    world.advance(3)
+    await pass_windows(world)
+    assert (await status(world))["verdict"] == "Healthy"
+    breached = await world.condition("DriftMonitor", "heart", "SignalsBreached")
+    assert breached["message"].startswith("queue 9 (at most 5), for ")
+    prometheus.figures["queue"] = 5.0
+    await pass_windows(world)
+    assert await world.condition("DriftMonitor", "heart", "SignalsBreached") == {}
