@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from perennial.adapters.prometheus_access import Access, AccessError, Credentials
 
 _BODY_SHOWN = 300
+T = TypeVar("T")
 _REPEATABLE = frozenset({"timeout", "canceled", "unavailable", "internal", "not_found", ""})
 
 
@@ -31,8 +32,8 @@ class Series:
 
 class _Result(msgspec.Struct):
     metric: dict[str, str] = {}
-    value: tuple[float, str] | None = None
-    values: tuple[tuple[float, str], ...] = ()
+    value: tuple[float, float] | None = None
+    values: tuple[tuple[float, float], ...] = ()
 
 
 class _Data(msgspec.Struct, rename="camel"):
@@ -140,15 +141,16 @@ class Prometheus:
 
 def _series(data: _Data) -> list[Series]:
     if data.result_type == "scalar":
-        at, value = msgspec.json.decode(data.result, type=tuple[float, str])
-        return [Series({}, ((at, float(value)),))]
-    results: list[_Result] = msgspec.json.decode(data.result, type=list[_Result])
-    # Thousands come at once: a list is made faster than a generator is run.
-    return [Series(each.metric, tuple([(at, float(value)) for at, value in _points(each)])) for each in results]
+        return [Series({}, (_read(data.result, tuple[float, float]),))]
+    results = _read(data.result, list[_Result])
+    return [Series(each.metric, each.values if each.value is None else (each.value,)) for each in results]
 
 
-def _points(result: _Result) -> tuple[tuple[float, str], ...]:
-    return result.values if result.value is None else (result.value,)
+def _read(text: msgspec.Raw, type_: type[T]) -> T:
+    """Numbers stand in strings. Thousands come at once, so that they are read while the text is decoded; of those
+    decoding does not know "+Inf", which stands like this nowhere but in a point.
+    """
+    return msgspec.json.decode(bytes(text).replace(b',"+Inf"]', b',"Infinity"]'), type=type_, strict=False)
 
 
 def _shown(body: bytes) -> str:
