@@ -5,7 +5,7 @@ is the time after which the last scrape inside a chunk has certainly been stored
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -151,12 +151,14 @@ class Chunk:
         """Adds what a series with ``labels`` counted."""
         self.seen = True
         get = labels.get
-        match family := get("family", ""):
-            case Family.FEATURES | Family.JOINT | Family.BINS:
-                name = _BINNED.get(Family(family)) or get("feature", "")
-                place = layout.places.get((name, get("bin", "")))
-                if place is not None:
-                    self.counts[place] += value
+        family = get("family", "")
+        if family in _BINNED:
+            # Most of all series, by far.
+            place = layout.places.get((_BINNED[family] or get("feature", ""), get("bin", "")))
+            if place is not None:
+                self.counts[place] += value
+            return
+        match family:
             case Family.PREDICTED:
                 self.predicted[get("predicted", "")] = value
             case Family.CALIBRATED:
@@ -171,7 +173,8 @@ class Chunk:
                 self.sums[Family(family)] = value
 
 
-_BINNED = {Family.JOINT: JOINT, Family.BINS: PREDICTION}
+_BINNED: dict[str, str] = {Family.FEATURES: "", Family.JOINT: JOINT, Family.BINS: PREDICTION}
+"""What is counted in bins by family; the features say themselves which they are."""
 _SUMS = frozenset({Family.DELAY_SUM, Family.DELAY_COUNT, Family.LOSS_SUM, Family.LOSS_COUNT})
 
 
@@ -179,13 +182,8 @@ def read_chunks(layout: Layout, starts: Sequence[int], step: int, lines: Iterabl
     """The chunks that begin at ``starts`` (Unix ms) from the answer; what was not counted there is 0."""
     chunks = {start: Chunk(np.zeros(len(layout.places))) for start in starts}
     for line in lines:
-        for start, value in _values(line, step):
-            if start in chunks:
-                chunks[start].take(layout, line.labels, value)
+        for at, value in line.points:
+            chunk = chunks.get(round(at * 1000) - step)
+            if chunk is not None and math.isfinite(value):
+                chunk.take(layout, line.labels, max(0.0, value))
     return chunks
-
-
-def _values(line: Line, step: int) -> Iterator[tuple[int, float]]:
-    for at, value in line.points:
-        if math.isfinite(value):
-            yield round(at * 1000) - step, max(0.0, value)
