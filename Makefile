@@ -41,7 +41,7 @@ test-rollouts: addons images env-operator env-components ## Every strategy by bo
 
 test-drift: cluster images env-operator env-components env-serving ## Monitors, alerts and dashboards by real Prometheus, and monitors on the node, about 12 minutes
 	@eval "$$(hack/cluster/env)"
-	$(PY)/pytest -n 2 --dist loadgroup -q tests/drift tests/monitoring
+	$(PY)/pytest -n 2 --dist loadfile -q tests/drift tests/monitoring
 
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator

@@ -5,7 +5,7 @@ from os import kill as send
 from typing import Any
 
 from hack.demo.stage import run
-from tests.drift.node.scene import began, condition, ended, kinds, moment, scene
+from tests.drift.node.scene import began, condition, ended, kinds, moment, others, scene
 from tests.drift.node.stream import anyone
 from tests.rollouts.killing import operator_processes
 from tests.rollouts.ward import TRAINED, Ward
@@ -23,7 +23,6 @@ async def monitors_that_only_watch_disagree_learn_and_report(ward: Ward) -> None
     """Other hospitals' patients come from the beginning: who learnt in service is used to them, who compares with the
     training is not. Nobody may do anything about it. In the end nobody comes.
     """
-    others = [each for each in ward.everybody if each.hospital != "cleveland"]
     async with scene(ward) as here:
         await here.play.serving()
         retrain = {"onInputDrift": "Retrain"}
@@ -31,7 +30,7 @@ async def monitors_that_only_watch_disagree_learn_and_report(ward: Ward) -> None
         await here.monitor("strict", mode="Observe", policy=retrain)
         await here.monitor("resting", policy={**retrain, "maintenance": always})
         await here.monitor("used", baseline={"from": "Serving", "windows": 1}, signals=SIGNALS)
-        stream = await here.stream(anyone(others))
+        stream = await here.stream(anyone(others(ward)))
         async with stream.flowing():
             for name, why in (("strict", "mode is Observe"), ("resting", "maintenance until")):
                 found = await here.until(name, lambda status: kinds(status, "observed") == ["Retrain"])
@@ -86,13 +85,12 @@ async def _reports(here: Any) -> None:
 
 async def a_retrain_that_cures_nothing_is_not_repeated(ward: Ward) -> None:
     """The training reads the same hospital whoever comes. The operator is killed between verdict and run."""
-    others = [each for each in ward.everybody if each.hospital != "cleveland"]
     async with scene(ward, name=TRAINED) as here:
         first, second = f"{TRAINED}-v1", f"{TRAINED}-v2"
         await here.play.apply()
         await here.play.stable(first)
         await here.monitor("watch", policy={"onInputDrift": "Retrain"})
-        stream = await here.stream(anyone(others))
+        stream = await here.stream(anyone(others(ward)))
         async with stream.flowing():
             asked = await here.until("watch", lambda status: kinds(status) == ["Retrain"])
             for pid in operator_processes(ward.stage):

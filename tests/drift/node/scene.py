@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hack.demo.patients import Patient
 from hack.demo.stage import Stage, run
 from perennial.api.common import API_VERSION, parse_time
 from tests.drift.node.stream import Draw, Label, Stream, nobody_knows
@@ -38,6 +39,13 @@ class Neighbours(Stage):
             namespace=f"{self.namespace}-other", api=self.api, folder=f"{self.folder}-other", release=self.release,
             system=self.system,
         )  # fmt: skip
+
+    async def upload(self, name: str, content: bytes, *, folder: str | None = None) -> None:
+        """The table three times over: it takes 200 held-out rows to judge how often each class is true. Copies of a row
+        are on one side of the split.
+        """
+        for number in range(3):
+            await super().upload(f"{number}-{name}", content, folder=folder)
 
     async def install(self, *values: str) -> None:
         """The operator, for both namespaces."""
@@ -98,11 +106,8 @@ class Scene:
 
     def verdicts(self, name: str, since: float = 0.0) -> set[str]:
         """All that the monitor found in windows that ended after ``since`` (Unix s)."""
-        return {
-            each["verdict"]
-            for each in self.written.get(f"{self.name}-{name}", [])
-            if "verdict" in each and ended(each) > since
-        }
+        written = self.written[f"{self.name}-{name}"]
+        return {each["verdict"] for each in written if "verdict" in each and ended(each) > since}
 
     async def kept(self, name: str) -> Json:
         """The ConfigMap."""
@@ -122,9 +127,10 @@ class Scene:
             API_VERSION, "DriftMonitor", self.ward.stage.namespace, metadata_only=False
         )  # fmt: skip
         async for change in watch:
-            name = change.object["metadata"]["name"]
-            if change.type == "Applied" and name.startswith(f"{self.name}-") and change.object.get("status"):
-                self.written.setdefault(name, []).append(change.object["status"])
+            if change.type != "Applied" or not change.object["metadata"]["name"].startswith(f"{self.name}-"):
+                continue
+            if status := change.object.get("status"):
+                self.written.setdefault(change.object["metadata"]["name"], []).append(status)
 
 
 @contextlib.asynccontextmanager
@@ -137,10 +143,22 @@ async def scene(ward: Ward, spec: Json | None = None, *, name: str = "") -> Asyn
         yield found
     finally:
         recording.cancel()
+        [ended_by] = await asyncio.gather(recording, return_exceptions=True)
         for port in found.play.offered:
             await run("hack/cluster/forward", port, "stop")
         for kinds in ("dm", "md,mv"):
             await ward.delete(kinds, "--selector", f"test={found.name}")
+    assert isinstance(ended_by, asyncio.CancelledError), f"the record is not whole: {ended_by}"
+
+
+def known(ward: Ward) -> list[Patient]:
+    """Those that the model was trained on."""
+    return [each for each in ward.everybody if each.hospital == "cleveland" and not each.held_out]
+
+
+def others(ward: Ward) -> list[Patient]:
+    """Those of other hospitals: older, sicker, and with empty fields."""
+    return [each for each in ward.everybody if each.hospital != "cleveland"]
 
 
 def began(status: Json) -> float:

@@ -11,23 +11,20 @@ from tests.drift.node.outages import (
     prometheus_away,
     prometheus_runs,
 )
-from tests.drift.node.scene import Scene, condition, ended, kill, moment, scene
+from tests.drift.node.scene import Scene, condition, ended, kill, known, moment, scene
 from tests.drift.node.stream import Stream, anyone
 from tests.rollouts.ward import Ward
 
-pytestmark = [
-    pytest.mark.xdist_group("outages"), pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session"),
-]  # fmt: skip
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 RETRAIN = {"onInputDrift": "Retrain"}
 
 
 async def test_no_outage_is_drift_or_health(ward: Ward) -> None:
     await own_prometheus(ward)
-    known = [each for each in ward.everybody if each.hospital == "cleveland"]
     async with scene(ward) as here:
         await here.play.serving()
         await here.monitor("watch", policy=RETRAIN)
-        stream = await here.stream(anyone(known))
+        stream = await here.stream(anyone(known(ward)))
         async with stream.flowing():
             await here.verdict("watch", "Healthy")
             await _killed(here, stream)

@@ -13,9 +13,7 @@ import pytest
 from tests.drift.node import causes, labels, policy
 from tests.drift.node.conftest import Story
 
-pytestmark = [
-    pytest.mark.xdist_group("stories"), pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session"),
-]  # fmt: skip
+pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 STORIES: list[Story] = [
     labels.only_true_tokens_count_and_a_fresh_version_that_is_worse_goes_back,
     labels.replayed_labels_are_suspect_and_nothing_is_done,
