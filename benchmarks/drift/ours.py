@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from benchmarks.drift.simulation import ALPHA, TOLERANCE, chunked, numeric, numeric_places
 from perennial.contracts.baseline import Distribution
-from perennial.domain.drift.noise import usual_indices
+from perennial.domain.drift.reference import Usual
 from perennial.domain.drift.statistics import examine, judge_features
 from perennial_components.baseline.chunks import MOST
 
@@ -27,7 +27,7 @@ class Ours:
         length = -(-len(reference) // MOST)
         chunk = np.arange(len(reference)) // length
         self._reference = [_distribution(f"x{at}", column, chunk) for at, column in enumerate(reference.T)]
-        self._usual = usual_indices(self._reference, length, (chunk_rows or 1) * WINDOW_CHUNKS)
+        self._usual = Usual.of(self._reference, length, (chunk_rows or 1) * WINDOW_CHUNKS)
 
     def alarm(self, window: Array) -> Sequence[bool]:
         """Which features drift in ``window`` (n, F)."""
@@ -36,10 +36,11 @@ class Ours:
             [
                 (each, chunked(numeric_places(each.edges, column), chunk, int(chunk[-1]) + 1, len(each.bins)))
                 for each, column in zip(self._reference, window.T, strict=True)
-            ]
+            ],
+            windows=self._usual.windows,
         )
         tested = [each for each in tests if each is not None]
-        limits = [max(TOLERANCE, usual) for test, usual in zip(tests, self._usual, strict=True) if test is not None]
+        limits = [max(TOLERANCE, self._usual.index[each.feature]) for each in tested]
         found = {each.test.feature: each.drifting for each in judge_features(tested, alpha=ALPHA, tolerance=limits)}
         return [found.get(each.name, False) for each in self._reference]
 

@@ -14,7 +14,7 @@ from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, OTHER, 
 from perennial.contracts.signature import Input, Signature
 from perennial.domain.drift.evidence import Evidence
 from perennial.domain.drift.performance import Held
-from perennial.domain.drift.reference import Reference, label_distribution
+from perennial.domain.drift.reference import Reference, Usual, label_distribution
 from perennial.domain.drift.window import Chunk, Layout
 
 NOW = datetime(2026, 3, 2, 12, 0, 2, tzinfo=UTC)
@@ -53,7 +53,11 @@ def evidence(*chunks: Chunk, reference: float | None = None, **more: Any) -> Evi
     """Of age and sex, in these chunks; ``reference`` is the held-out figure."""
     known = more.pop("held", held(reference))
     made = Reference(
-        Layout.of((AGE, SEX)), more.pop("usual", ()), more.pop("usual_fast", ()), known, label_distribution(known)
+        Layout.of((AGE, SEX)),
+        more.pop("usual", Usual()),
+        more.pop("usual_fast", Usual()),
+        known,
+        label_distribution(known),
     )
     return Evidence(**{"reference": made, "chunks": chunks, **more})
 

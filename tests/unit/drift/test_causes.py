@@ -8,6 +8,7 @@ import pytest
 from perennial.api.verdict import MonitorStatus, SignalEvidence
 from perennial.domain.drift.follow import follow, rebase
 from perennial.domain.drift.queries import Family
+from perennial.domain.drift.reference import Usual
 from perennial.domain.drift.signals import judge_signals
 from perennial.domain.drift.verdict import Judgement, judge
 from tests.unit.drift.support import CALM, EMPTY, NOW, OLDER, chunk, evidence, held, monitor
@@ -142,7 +143,7 @@ def test_a_feature_may_be_judged_otherwise_than_the_others() -> None:
 
 
 def test_what_is_usual_for_the_reference_is_no_drift() -> None:
-    found = judge(monitor().spec, evidence(*[chunk(OLDER)] * 3, usual=(1.0, 0.0)), "heart-v1")
+    found = judge(monitor().spec, evidence(*[chunk(OLDER)] * 3, usual=Usual(index={"age": 1.0})), "heart-v1")
     assert found.verdict == "Healthy"
     assert found.features[0].threshold == 1.0
 

@@ -89,3 +89,24 @@ def known(name: str, edges: np.ndarray, hour: np.ndarray) -> Distribution:
 def test_a_season_that_is_known_is_no_noise() -> None:
     assert rate(season=0) < 0.2
     assert rate(season=24) > 0.9
+
+
+def test_windows_of_the_reference_say_what_a_season_is_worth() -> None:
+    rng = np.random.default_rng(6)
+    edges = stats.norm(0, np.sqrt(1.5)).ppf(np.linspace(0, 1, 11)[1:-1])
+
+    def window(shift: float = 0.0) -> np.ndarray:
+        """24 chunks of 40 rows, in which a season goes round seven times: no chunk is like the next."""
+        values = rng.normal(np.sin(np.arange(960) * 2 * np.pi * 7.3 / 960) + shift, 1.0).reshape(24, 40)
+        return counts(np.stack([np.bincount(np.searchsorted(edges, row), minlength=10) for row in values]))
+
+    own = np.stack([window().sum(axis=0) for _ in range(10)])
+    known = Distribution("x", "Numeric", BINS, tuple(int(each) for each in own.sum(axis=0)))
+    [alone] = examine([(known, window(0.3))])
+    [told] = examine([(known, window(0.3))], windows={"x": own})
+    assert alone is not None
+    assert told is not None
+    assert alone.p_value > 1e-3 > 1e-6 > told.p_value
+    [calm] = examine([(known, window())], windows={"x": own})
+    assert calm is not None
+    assert calm.p_value > 0.01

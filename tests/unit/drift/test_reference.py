@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, OTHER, Baseline, Distribution, bin_index
 from perennial.domain.drift.learning import content, kept, learn, lesson
-from perennial.domain.drift.noise import usual_index
+from perennial.domain.drift.noise import own_windows, usual_index
 from perennial.domain.drift.reference import prepare, told_in
 from perennial.domain.drift.statistics import stability_index
 from perennial.domain.drift.window import Chunk, Layout
@@ -46,7 +46,7 @@ def seasonal(rng: np.random.Generator, rows: int, period: int) -> np.ndarray:
 def test_a_season_longer_than_the_window_is_usual() -> None:
     rng = np.random.default_rng(1)
     known = distribution(seasonal(rng, 40_000, 10_000), chunks=40)
-    usual = usual_index(known, 3600.0, 3600.0)
+    usual = usual_index(known, own_windows(known, 3600.0, 3600.0))
     windows = seasonal(rng, 20_000, 10_000).reshape(20, 1000)
     before = np.asarray(known.counts, dtype=np.float64)
     index = [stability_index(before, np.asarray(distribution(each).counts, dtype=np.float64)) for each in windows]
@@ -56,9 +56,10 @@ def test_a_season_longer_than_the_window_is_usual() -> None:
 
 def test_without_a_season_nothing_is_usual() -> None:
     known = distribution(np.random.default_rng(2).normal(size=40_000), chunks=40)
-    assert usual_index(known, 3600.0, 3600.0) < 0.01
-    assert usual_index(distribution(np.random.default_rng(3).normal(size=4000), chunks=60), 60.0, 60.0) < 0.05
-    assert usual_index(distribution(np.random.default_rng(4).normal(size=4000)), 0.0, 60.0) == 0.0
+    assert usual_index(known, own_windows(known, 3600.0, 3600.0)) < 0.01
+    thin = distribution(np.random.default_rng(3).normal(size=4000), chunks=60)
+    assert usual_index(thin, own_windows(thin, 60.0, 60.0)) < 0.05
+    assert len(own_windows(distribution(np.random.default_rng(4).normal(size=4000)), 0.0, 60.0)) == 0
 
 
 @settings(max_examples=30, deadline=None)

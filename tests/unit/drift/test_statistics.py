@@ -60,6 +60,7 @@ def test_a_wider_spread_without_a_shift_is_seen() -> None:
     assert found.p_value < 1e-12
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_adjusted_p_values_are_scipys(p_values: list[float]) -> None:
     assert benjamini_hochberg(p_values) == pytest.approx(list(stats.false_discovery_control(p_values)), abs=1e-12)

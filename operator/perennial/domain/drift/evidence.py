@@ -11,7 +11,7 @@ from perennial.api.verdict import FeatureEvidence
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, JOINT, LABEL, MISSING, PREDICTION, Distribution
 from perennial.domain.drift.bins import Array
 from perennial.domain.drift.performance import wilson
-from perennial.domain.drift.reference import Reference
+from perennial.domain.drift.reference import Reference, Usual
 from perennial.domain.drift.signals import Answers
 from perennial.domain.drift.statistics import Finding, examine, judge_features
 from perennial.domain.drift.window import Chunk, Geometry
@@ -76,19 +76,18 @@ def find(spec: MonitorSpec, evidence: Evidence) -> list[FeatureEvidence]:
 
 def _window(
     spec: MonitorSpec, evidence: Evidence, chunks: Sequence[Chunk],
-    usual: Sequence[float], geometry: Geometry, which: Literal["", "Fast"],
+    usual: Usual, geometry: Geometry, which: Literal["", "Fast"],
 ) -> dict[str, FeatureEvidence]:  # fmt: skip
     features = distributions(spec, evidence, chunks)
     # A season is seen where it is there twice.
     season = geometry.season if geometry.season and len(chunks) >= 2 * geometry.season else 0
-    tests = examine(features, season=season)
-    usually = dict(zip(evidence.reference.layout.names, usual, strict=False))
+    tests = examine(features, season=season, windows=usual.windows)
     tested = [(test, data) for test, data in zip(tests, features, strict=True) if test is not None]
     share = 0.5 if geometry.fast else 1.0
     findings = judge_features(
         [test for test, _ in tested],
         alpha=[share * _alpha(spec, test.feature) for test, _ in tested],
-        tolerance=[max(_tolerance(spec, test.feature), usually.get(test.feature, 0.0)) for test, _ in tested],
+        tolerance=[max(_tolerance(spec, test.feature), usual.index.get(test.feature, 0.0)) for test, _ in tested],
     )
     return {
         finding.test.feature: _shown(finding, over_limit(override(spec, finding.test.feature), *data), which)

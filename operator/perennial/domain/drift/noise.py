@@ -5,8 +5,6 @@ that is let pass is, where the reference is known by chunks of time, the mean of
 standard deviations (the thresholds of statistical process control, Shewhart 1931, as NannyML's are).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from perennial.contracts.baseline import Distribution
@@ -18,16 +16,32 @@ FEWEST = 3
 DEVIATIONS = 3.0
 
 
-def usual_index(reference: Distribution, chunk_seconds: float, length: float) -> float:
+def own_windows(reference: Distribution, chunk_seconds: float, length: float) -> Array:
+    """The reference's counts in windows of ``length`` s, (R, B), R 0 where it is not known by chunks of time.
+
+    Windows with too few rows are joined with the next; a rest is left out.
+    """
+    nothing = np.zeros((0, len(reference.bins)))
+    if not reference.chunks or chunk_seconds <= 0:
+        return nothing
+    joined = max(1, round(length / chunk_seconds))
+    found: list[Array] = []
+    last, parts = np.zeros(len(reference.bins)), 0
+    for chunk in np.asarray(reference.chunks, dtype=np.float64):
+        last, parts = last + chunk, parts + 1
+        if parts >= joined and last.sum() >= MIN_ROWS:
+            found.append(last)
+            last, parts = np.zeros(len(reference.bins)), 0
+    return np.stack(found) if found else nothing
+
+
+def usual_index(reference: Distribution, windows: Array) -> float:
     """Mean plus three standard deviations of the population stability index, its bias removed, of the reference's own
-    windows of ``length`` s; 0 where it is not known by enough chunks.
+    ``windows`` (R, B); 0 where they are too few.
 
     Of the spread, what rows drawn by chance have, 2(B-1)/n_e^2 (Yurdakul & Naranjo 2020), is taken off: the test allows
-    for that. Windows with too few rows are joined with the next.
+    for that.
     """
-    if not reference.chunks or chunk_seconds <= 0:
-        return 0.0
-    windows = _windows(np.asarray(reference.chunks, dtype=np.float64), max(1, round(length / chunk_seconds)))
     if len(windows) < FEWEST:
         return 0.0
     groups = group(reference, windows.mean(axis=0))
@@ -37,20 +51,3 @@ def usual_index(reference: Distribution, chunk_seconds: float, length: float) ->
     index = stability_index(before, cells) - freedom / worth
     spread = max(0.0, float(index.var(ddof=1)) - float((2 * freedom / worth**2).mean()))
     return max(0.0, float(index.mean())) + DEVIATIONS * float(np.sqrt(spread))
-
-
-def _windows(chunks: Array, joined: int) -> Array:
-    """``chunks`` (K, B) added up: ``joined`` at least, and more until there are enough rows; a rest is left out."""
-    found: list[Array] = []
-    last, parts = np.zeros(chunks.shape[1]), 0
-    for chunk in chunks:
-        last, parts = last + chunk, parts + 1
-        if parts >= joined and last.sum() >= MIN_ROWS:
-            found.append(last)
-            last, parts = np.zeros(chunks.shape[1]), 0
-    return np.stack(found) if found else np.zeros((0, chunks.shape[1]))
-
-
-def usual_indices(references: Sequence[Distribution], chunk_seconds: float, length: float) -> tuple[float, ...]:
-    """:func:`usual_index` of each."""
-    return tuple(usual_index(each, chunk_seconds, length) for each in references)

@@ -1,7 +1,7 @@
 """What a window is compared with: the training data's distributions, another version's, or what serving began with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from perennial.contracts.baseline import (
     Distribution,
 )
 from perennial.domain.drift.bins import Array
-from perennial.domain.drift.noise import usual_indices
+from perennial.domain.drift.noise import own_windows, usual_index
 from perennial.domain.drift.performance import Held
 from perennial.domain.drift.window import Layout
 
@@ -29,14 +29,28 @@ Learnt = Mapping[str, Sequence[Sequence[int]]]
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What windows of the reference itself are like: their counts (R, B), and the index that they reach, by name."""
+
+    windows: Mapping[str, Array] = field(default_factory=dict)
+    index: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, references: Sequence[Distribution], chunk_seconds: float, length: float) -> "Usual":
+        """Of windows of ``length`` s."""
+        windows = {each.name: own_windows(each, chunk_seconds, length) for each in references}
+        return cls(windows, {each.name: usual_index(each, windows[each.name]) for each in references})
+
+
+@dataclass(frozen=True)
 class Reference:
-    """Prepared once for a version and a spec. ``usual`` and ``usual_fast`` are the indices that windows of the
-    reference itself reach, by distribution; ``label`` is that of the true classes held out, None where it is not known.
+    """Prepared once for a version and a spec. ``usual`` and ``usual_fast`` are of the long and of the fast window;
+    ``label`` is the distribution of the true classes held out, None where it is not known.
     """
 
     layout: Layout
-    usual: tuple[float, ...]
-    usual_fast: tuple[float, ...]
+    usual: Usual = Usual()
+    usual_fast: Usual = Usual()
     held: Held | None = None
     label: Distribution | None = None
 
@@ -60,8 +74,8 @@ def prepare(
     length, fast = seconds(spec.window.length), seconds(spec.window.fast) if spec.window.fast else 0.0
     return Reference(
         layout=Layout.of(judged),
-        usual=usual_indices(judged, chunk_seconds, length),
-        usual_fast=usual_indices(judged, chunk_seconds, fast) if fast else (),
+        usual=Usual.of(judged, chunk_seconds, length),
+        usual_fast=Usual.of(judged, chunk_seconds, fast) if fast else Usual(),
         held=held,
         label=label_distribution(held),
     )

@@ -13,9 +13,13 @@ clusters now did so in training. Two tests, and the smaller p-value doubled (Bon
 
 Both are divided by their degrees of freedom f and referred to F on (f, f times the chunks that D is known by), since D
 is itself estimated (Thomas & Rao 1987, JASA 82:630).
+
+Where the reference is known by windows of its own, D is by how much those differ, for that holds all that makes windows
+differ: rows in clusters, autocorrelation, seasons within a window and beyond it.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +32,8 @@ from perennial.domain.drift.effect import Effect, moderated, scatter, unevenness
 
 SMOOTHING = 0.5
 MIN_ROWS = 200
+FEWEST_WINDOWS = 5
+"""Windows of the reference that say better what a window is worth than its own chunks."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,15 @@ class Finding:
 @dataclass(frozen=True)
 class _Compared:
     """Features beside each other, in groups of bins: ``before`` (F, B), ``cells`` (F, K, B), zeros after a feature's
-    own ``bins`` (F,); ``phases`` (K,) are the chunks' places in a season.
+    own ``bins`` (F,); ``phases`` (K,) are the chunks' places in a season. ``windows``: cells are whole windows, not a
+    window's chunks.
     """
 
     before: Array
     cells: Array
     bins: npt.NDArray[np.int64]
     phases: npt.NDArray[np.int64]
+    windows: bool = False
     after: Array = field(init=False)
     n: Array = field(init=False)
     m: Array = field(init=False)
@@ -78,6 +86,14 @@ class _Compared:
         object.__setattr__(self, "n", self.after.sum(axis=1))
         object.__setattr__(self, "m", self.before.sum(axis=1))
 
+    def within(self, inside: npt.NDArray[np.bool_], bins: npt.NDArray[np.int64]) -> "_Compared":
+        """Of the bins ``inside`` (F, B) alone, which are so many (F,)."""
+        return _Compared(self.before * inside, self.cells * inside[:, None, :], bins, self.phases, self.windows)
+
+    def chosen(self, which: npt.NDArray[np.bool_]) -> "_Compared":
+        """Of these features (F,) alone."""
+        return _Compared(self.before[which], self.cells[which], self.bins[which], self.phases, self.windows)
+
     def shares(self) -> tuple[Array, Array, Array]:
         """(p, q, pooled), each (F, B), 0 after a feature's own bins."""
         own = np.arange(self.before.shape[1]) < self.bins[:, None]
@@ -86,10 +102,13 @@ class _Compared:
         return p, q, (n * q + m * p) / np.maximum(n + m, 1e-9)
 
 
-def examine(features: Sequence[tuple[Distribution, Array]], *, season: int = 0) -> list[FeatureTest | None]:
+def examine(
+    features: Sequence[tuple[Distribution, Array]], *, season: int = 0, windows: Mapping[str, Array] | None = None
+) -> list[FeatureTest | None]:
     """Tests each of ``features``: its reference, and the window's counts, shape (K, B), in the order of its bins.
 
-    ``season`` is the number of chunks after which the data repeats itself (0: it does not). None where the window or
+    ``season`` is the number of chunks after which the data repeats itself (0: it does not); ``windows`` are the
+    reference's own windows of that length, (R, B) by name, as far as they are known. None where the window or
     the reference has fewer than 200 rows: too little to call anything healthy.
     """
     places = [at for at, (known, chunks) in enumerate(features) if _enough(known, chunks)]
@@ -98,7 +117,7 @@ def examine(features: Sequence[tuple[Distribution, Array]], *, season: int = 0) 
         return results
     chosen = [features[at] for at in places]
     groups = [group(known, chunks.sum(axis=0)) for known, chunks in chosen]
-    for at, found in zip(places, _tests(chosen, groups, season), strict=True):
+    for at, found in zip(places, _tests(chosen, groups, season, windows or {}), strict=True):
         results[at] = found
     return results
 
@@ -150,18 +169,36 @@ def _enough(reference: Distribution, chunks: Array) -> bool:
     return bool(chunks.sum() >= MIN_ROWS) and sum(reference.counts) >= MIN_ROWS
 
 
-def _tests(features: Sequence[tuple[Distribution, Array]], groups: Sequence[Groups], season: int) -> list[FeatureTest]:
+def _tests(
+    features: Sequence[tuple[Distribution, Array]],
+    groups: Sequence[Groups], season: int, windows: Mapping[str, Array],
+) -> list[FeatureTest]:  # fmt: skip
     counts = [np.asarray(known.counts, dtype=np.float64) for known, _ in features]
-    phases = np.arange(features[0][1].shape[0]) % season if season else np.zeros(features[0][1].shape[0], dtype=int)
-    compared = _side_by_side(
-        [each.total(before) for each, before in zip(groups, counts, strict=True)],
-        [each.total(chunks) for each, (_, chunks) in zip(groups, features, strict=True)],
-        phases,
-    )
-    p_values, index, effect = _pearson(compared)
-    ordered, effect2 = _order_aware(compared, groups)
+    before = [each.total(own) for each, own in zip(groups, counts, strict=True)]
+    length = features[0][1].shape[0]
+    phases = np.arange(length) % season if season else np.zeros(length, dtype=int)
+    cells = [each.total(chunks) for each, (_, chunks) in zip(groups, features, strict=True)]
+    compared = _side_by_side(before, cells, phases)
+    usual = _usual(features, groups, before, windows)
+    ordered, largest = _order_aware(compared, usual, groups)
+    p_values, index, effect = _pearson(compared, usual, largest)
     both = np.where(np.isnan(ordered), p_values, np.minimum(1.0, 2 * np.fmin(p_values, ordered)))
-    return _described(features, groups, compared, both, index, np.maximum(effect, effect2))
+    return _described(features, groups, compared, both, index, np.maximum(effect, largest))
+
+
+def _usual(
+    features: Sequence[tuple[Distribution, Array]],
+    groups: Sequence[Groups], before: list[Array], windows: Mapping[str, Array],
+) -> _Compared | None:  # fmt: skip
+    """The reference's own windows in place of chunks; features with too few have none."""
+    found = [windows.get(known.name, np.zeros((0, len(known.bins)))) for known, _ in features]
+    most = max(map(len, found))
+    if most < FEWEST_WINDOWS:
+        return None
+    known = [each if len(each) >= FEWEST_WINDOWS else each[:0] for each in found]
+    padded = [np.pad(each, ((0, most - len(each)), (0, 0))) for each in known]
+    cells = [each.total(own) for each, own in zip(groups, padded, strict=True)]
+    return dataclasses.replace(_side_by_side(before, cells, np.zeros(most, dtype=int)), windows=True)
 
 
 def _side_by_side(before: list[Array], cells: list[Array], phases: npt.NDArray[np.int64]) -> _Compared:
@@ -190,13 +227,16 @@ def _described(
     ]  # fmt: skip
 
 
-def _pearson(compared: _Compared) -> tuple[Array, Array, Array]:
+def _pearson(compared: _Compared, usual: _Compared | None, largest: Array) -> tuple[Array, Array, Array]:
     """(p-values, population stability indices without their bias (B-1)/n_e, design effects), each (F,).
 
     The bias: Yurdakul & Naranjo 2020, Journal of Risk Model Validation 14(4).
     """
     freedom = compared.bins - 1
     effect, uneven = _pearson_effect(compared)
+    if usual is not None:
+        theirs, unlike = _pearson_effect(usual)
+        effect, uneven = _by_windows(compared, usual, effect, theirs), np.where(usual.n > 0, unlike, uneven)
     p, q, pooled = compared.shares()
     n_e = _worth(compared, effect.size)
     own = pooled > 0
@@ -204,10 +244,13 @@ def _pearson(compared: _Compared) -> tuple[Array, Array, Array]:
     index = ((q - p) * np.log(np.divide(q, p, out=np.ones_like(p), where=own))).sum(axis=1)
     narrowed = np.maximum(freedom, 1) / (1 + uneven)
     p_values = np.where(freedom > 0, _tail(statistic / (1 + uneven), narrowed, effect.freedom), 1.0)
+    # Far out, a weighted sum of chi-squares has the tail of its largest weight, the others at their mean.
+    share = np.maximum(largest / effect.size, 1.0)
+    p_values = np.maximum(p_values, chdtrc(1, np.maximum((statistic - freedom) / share + 1, 0.0)))
     return p_values, np.where(freedom > 0, index - freedom / n_e, 0.0), effect.size
 
 
-def _order_aware(compared: _Compared, groups: Sequence[Groups]) -> tuple[Array, Array]:
+def _order_aware(compared: _Compared, usual: _Compared | None, groups: Sequence[Groups]) -> tuple[Array, Array]:
     """(p-values, NaN where bins have no order, design effects), each (F,).
 
     The design effects are the two scores' own: what drifts slowly moves the location more than any one bin.
@@ -215,16 +258,19 @@ def _order_aware(compared: _Compared, groups: Sequence[Groups]) -> tuple[Array, 
     ordered = np.array([each.ordered if each.ordered > 2 else 0 for each in groups])
     inside = np.arange(compared.before.shape[1]) < ordered[:, None]
     # Missing values have no place in the order: among those that are there.
-    among = _Compared(compared.before * inside, compared.cells * inside[:, None, :], ordered, compared.phases)
+    among = compared.within(inside, ordered)
     tested = (ordered > 0) & (among.n >= MIN_ROWS) & (among.m >= MIN_ROWS)
     p_values, effects = np.full(len(ordered), np.nan), np.ones(len(ordered))
     if not tested.any():
         return p_values, effects
-    among = _Compared(among.before[tested], among.cells[tested], ordered[tested], compared.phases)
+    among = among.chosen(tested)
+    usual = usual.within(inside, ordered).chosen(tested) if usual is not None else None
     p, q, pooled = among.shares()
     statistic, sizes, degrees = np.zeros(len(p)), np.ones(len(p)), np.full(len(p), np.inf)
     for scores in _scores(pooled):
         effect = _score_effect(among, scores)
+        if usual is not None:
+            effect = _by_windows(among, usual, effect, _score_effect(usual, scores))
         statistic += _worth(among, effect.size) * ((scores * (q - p)).sum(axis=1)) ** 2
         sizes, degrees = np.maximum(sizes, effect.size), np.minimum(degrees, effect.freedom)
     p_values[tested] = _tail(statistic, np.full(len(p), 2), 2 * degrees)
@@ -273,6 +319,16 @@ def _score_effect(compared: _Compared, scores: Array) -> Effect:
     return moderated(raw, np.maximum(freedom, 0).astype(np.float64), _unbiased(correlation, compared))
 
 
+def _by_windows(compared: _Compared, usual: _Compared, own: Effect, theirs: Effect) -> Effect:
+    """What the reference's windows say where they are known: all that makes them differ, seasons and correlation too,
+    is in them. Beyond chance it does not shrink with more rows in the window, so D - 1 grows with n.
+    """
+    known = usual.n > 0
+    rows = usual.n / np.maximum((usual.cells.sum(axis=2) > 0).sum(axis=1), 1)
+    size = 1 + (theirs.size - 1) * compared.n / np.maximum(rows, 1e-9)
+    return Effect(np.where(known, size, own.size), np.where(known, theirs.freedom, own.freedom), own.apart)
+
+
 def _residuals(sums: Array, rows: Array, phases: npt.NDArray[np.int64]) -> Array:
     """``sums`` (F, K, B) less what the chunk's ``rows`` (F, K) have on average at its place in the season."""
     places = np.eye(int(phases.max(initial=0)) + 1)[phases]
@@ -291,7 +347,9 @@ def _occupied(compared: _Compared) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 
 
 def _unbiased(correlation: float, compared: _Compared) -> float:
-    """Taking off the window's mean makes neighbours look less alike, by 1/K."""
+    """Of neighbouring chunks, not of windows: taking off the mean makes them look less alike, by 1/K."""
+    if compared.windows:
+        return 0.0
     return correlation + (1 / len(compared.phases) if compared.phases.max(initial=0) == 0 else 0.0)
 
 
