@@ -78,7 +78,7 @@ def test_an_engineer_finds_n_statistic_threshold_and_p_of_each() -> None:
     text = read(story()).text
     assert "chol ▲ changed 1.84 0.02 < 0.0001 303 4 812 below all of training: 0 % → 36 %" in text
     assert "sex ✓ as before 0.0004 0.02 0.41" in text
-    assert "the true classes … too few rows \N{EN DASH} \N{EN DASH} \N{EN DASH} 303 46" in text
+    assert "the true classes … not judged \N{EN DASH} \N{EN DASH} \N{EN DASH} 303 46" in text
 
 
 def test_the_bin_that_moved_is_marked_where_something_changed_and_nowhere_else() -> None:
@@ -283,6 +283,7 @@ def test_what_a_monitor_gathered_from_counters_can_be_read() -> None:
     assert page.having("article", "change") == 1
     assert page.having("rect", "b") == 3 + 3, "age had three bins before; three chunks of predictions"
     assert "accuracy by chunk" in page.text.lower()
+    assert "11:59:20 11:59:40 12:00:00" in page.text, "chunks of 20 s are told apart"
 
 
 def test_the_operator_starts_without_what_renders() -> None:

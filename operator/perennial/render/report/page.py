@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.api.drift import MonitorSpec
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvidence
+from perennial.contracts.baseline import LABEL, PREDICTION
 from perennial.domain.drift.evidence import title
 from perennial.domain.drift.story import FeatureStory, Story
 from perennial.render.report import shapes, words
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 PLOTTED = 60
 """Features with charts; with more of them a ConfigMap would not hold the page."""
+_BESIDE = {PREDICTION: "what is predicted", LABEL: "what turns out true"}
 NONE = "\N{EN DASH}"
 _LOWER_IS_BETTER = frozenset({"log_loss"})
 
@@ -84,11 +86,19 @@ def content(story: Story) -> dict[str, Any]:
         "lower_is_better": told is not None and told.metric in _LOWER_IS_BETTER,
         "traffic": _traffic(story),
         "cards": [card(each, story) for each in story.features[:PLOTTED]], "plotted": PLOTTED,
+        "subject": _subject(story),
         "table": [(each, *_state(each), words.change(each)) for each in story.features],
         "signals": status.signals, "bounds": bounds,
         "timeline": timeline(story), "strip": strip(story), "ends": _ends(story),
         "setup": setup(story.spec, status, story),
     }  # fmt: skip
+
+
+def _subject(story: Story) -> str:
+    """What the charts are of."""
+    names = {each.name for each in story.features}
+    found = ["What comes in", *(words_ for name, words_ in _BESIDE.items() if name in names)]
+    return ", ".join(found)
 
 
 def card(feature: FeatureStory, story: Story) -> Card:
@@ -107,7 +117,7 @@ def card(feature: FeatureStory, story: Story) -> Card:
 def _state(feature: FeatureStory) -> tuple[str, str, str]:
     """(Colour's class, mark, words)."""
     if feature.evidence is None:
-        return "unknown", "…", "too few rows"
+        return "unknown", "…", "not judged"
     if feature.evidence.drifting:
         return "change", "▲", "over its limit" if feature.evidence.limit else "changed"
     return "good", "✓", "as before"
@@ -121,7 +131,9 @@ def figures(story: Story) -> list[Figure]:
     status, spec = story.status, story.spec
     judged = [each for each in story.features if each.evidence]
     drifting = [each for each in judged if each.evidence and each.evidence.drifting]
-    found = [Figure("Predictions", f"{status.observations:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), _window(spec))]
+    found = [
+        Figure("Predictions", f"{status.observations:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"), _window(story))
+    ]
     if judged:
         found.append(
             Figure("Changed", f"{len(drifting)} of {len(judged)}", "distributions that were judged", _look(drifting))
@@ -138,8 +150,10 @@ def figures(story: Story) -> list[Figure]:
     return found
 
 
-def _window(spec: MonitorSpec) -> str:
-    return f"in the last {spec.window.length}, in {spec.window.chunks} chunks"
+def _window(story: Story) -> str:
+    window, closed = story.spec.window, len(story.chunks)
+    chunks = f"{closed} of {window.chunks}" if 0 < closed < window.chunks else f"{window.chunks}"
+    return f"in the last {window.length}, in {chunks} chunks"
 
 
 def _look(wrong: object) -> str:
@@ -189,7 +203,7 @@ class Traffic:
 
 
 def _traffic(story: Story) -> Traffic | None:
-    if not any(story.traffic) or len(story.traffic) != len(story.chunks):
+    if len(story.traffic) < 2 or not any(story.traffic) or len(story.traffic) != len(story.chunks):
         return None
     most = max(story.traffic)
     bars = tuple(

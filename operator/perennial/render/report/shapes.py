@@ -189,19 +189,12 @@ def trend(feature: FeatureStory, ends: Sequence[datetime]) -> Trend | None:
         None if value is None else (_across(at, len(ends)), 100 * (1 - max(value, 0.0) / top))
         for at, value in enumerate(feature.trend)
     ]
-    days = _over_days(ends)
     path, dots = line(points)
-    return Trend(
-        path, dots, round(100 * (1 - limit / top), 1), brief(ends[0], days=days), brief(ends[-1], days=days), top
-    )
+    return Trend(path, dots, round(100 * (1 - limit / top), 1), brief(ends[0], ends), brief(ends[-1], ends), top)
 
 
 def _across(at: int, of: int) -> float:
     return 50.0 if of < 2 else 100 * at / (of - 1)
-
-
-def _over_days(ends: Sequence[datetime]) -> bool:
-    return bool(ends) and (ends[-1] - ends[0]).total_seconds() > 36 * 3600
 
 
 def line(points: Sequence[tuple[float, float] | None]) -> tuple[str, str]:
@@ -326,9 +319,8 @@ def position(at: datetime, times: Sequence[datetime]) -> float:
 
 def time_labels(times: Sequence[datetime]) -> tuple[Label, ...]:
     """The first, the middle and the last."""
-    days = _over_days(times)
     picked = dict.fromkeys((times[0], times[len(times) // 2], times[-1])) if times else {}
-    return tuple(_at_end(Label(position(at, times), brief(at, days=days))) for at in picked)
+    return tuple(_at_end(Label(position(at, times), brief(at, times))) for at in picked)
 
 
 def _at_end(label: Label) -> Label:

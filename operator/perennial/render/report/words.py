@@ -11,7 +11,13 @@ from perennial.domain.drift.evidence import is_input, title
 from perennial.domain.drift.story import FeatureStory, Story
 
 NAMED = 3
-_SPECIAL = {MISSING: "missing", INVALID: "refused", OTHER: "other", BELOW: "below all of training", ABOVE: "above all"}
+_SPECIAL = {
+    MISSING: "missing",
+    INVALID: "refused",
+    OTHER: "other",
+    BELOW: "below all of training",
+    ABOVE: "above all of training",
+}
 
 
 @dataclass(frozen=True)
@@ -223,9 +229,11 @@ def moment(at: datetime) -> str:
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
-def brief(at: datetime, *, days: bool) -> str:
-    """2 Mar where a chart goes over days, otherwise 12:00."""
-    return f"{at.day} {at:%b}" if days else f"{at:%H:%M}"
+def brief(at: datetime, ends: Sequence[datetime]) -> str:
+    """As exact as the chart that goes over ``ends`` needs: 2 Mar, 12:00 or 12:00:20."""
+    if len(ends) > 1 and (ends[-1] - ends[0]).total_seconds() > 36 * 3600:
+        return f"{at.day} {at:%b}"
+    return f"{at:%H:%M:%S}" if any(each.second for each in ends) else f"{at:%H:%M}"
 
 
 def lasted(seconds: float) -> str:
