@@ -13,7 +13,10 @@ from perennial.adapters.prometheus import Prometheus, QueryRejected, Series
 from perennial.domain.drift.queries import Family, Subject, chunk_query
 from perennial.domain.drift.window import Chunk, Layout, read_chunks
 
-CHUNKS_KEPT = 10_000
+BYTES_KEPT = 192 * 2**20
+"""1,000 monitors of 20 features and 24 chunks need 140 MiB; with less than all, all would be asked for at each close."""
+CHUNK_BYTES = 3200
+"""Of a chunk beside its counts by bin, about."""
 TOGETHER = 25
 FORGOTTEN_STEPS = 3
 """A monitor that has not asked for so many chunks is none any more."""
@@ -30,33 +33,44 @@ class Span:
 
 @dataclass
 class _Memory:
-    """Closed chunks of one monitor by start; ``about`` is what they were counted for."""
+    """Closed chunks of one monitor by start; ``about`` is what they were counted for, ``size`` their bytes."""
 
     about: tuple[object, ...]
     chunks: dict[int, Chunk] = field(default_factory=dict)
+    size: int = 0
 
 
 class ChunkCache:
-    """Closed chunks by monitor; those least lately used go first when there are too many in all."""
+    """Closed chunks by monitor; those least lately used go first when there are more than ``limit`` bytes in all."""
 
-    def __init__(self, limit: int = CHUNKS_KEPT) -> None:
+    def __init__(self, limit: int = BYTES_KEPT) -> None:
         self._limit = limit
+        self._held = 0
         self._memories: OrderedDict[str, _Memory] = OrderedDict()
 
     def of(self, uid: str, *about: object) -> dict[int, Chunk]:
         """What is remembered of the monitor ``uid``, to be added to; empty where it is ``about`` something else."""
         memory = self._memories.get(uid)
         if memory is None or memory.about != about:
+            self._held -= memory.size if memory else 0
             memory = self._memories[uid] = _Memory(about)
         self._memories.move_to_end(uid)
         return memory.chunks
 
-    def trim(self) -> None:
-        """Keeps within the limit."""
-        held = sum(len(memory.chunks) for memory in self._memories.values())
-        while held > self._limit and len(self._memories) > 1:
+    def trim(self, uid: str) -> None:
+        """Keeps within the limit, now that the monitor ``uid`` has others."""
+        if (memory := self._memories.get(uid)) is not None:
+            size = sum(size_of(chunk) for chunk in memory.chunks.values())
+            self._held += size - memory.size
+            memory.size = size
+        while self._held > self._limit and len(self._memories) > 1:
             _, oldest = self._memories.popitem(last=False)
-            held -= len(oldest.chunks)
+            self._held -= oldest.size
+
+
+def size_of(chunk: Chunk) -> int:
+    """Bytes of memory, about."""
+    return chunk.counts.nbytes + CHUNK_BYTES
 
 
 class CounterReader:
@@ -88,7 +102,7 @@ class CounterReader:
         fresh = read_chunks(layout, wanted, step, lines)
         known.update({start: each for start, each in fresh.items() if start != starts[-1] or each.predictions > 0})
         self._next[step, subject] = span.end if starts[-1] in known else starts[-1]
-        self._cache.trim()
+        self._cache.trim(uid)
         return tuple(known[start] if start in known else fresh[start] for start in starts)
 
     async def _lines(self, prometheus: Prometheus, subject: Subject, span: Span) -> list[Series]:

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
 from perennial.adapters.prometheus import Prometheus
 from perennial.domain.drift.window import Chunk, Layout
-from perennial.reconcile.counters import TOGETHER, ChunkCache, CounterReader
+from perennial.reconcile.counters import TOGETHER, ChunkCache, CounterReader, size_of
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
 from tests.unit.drift.support import AGE, CALM, SEX, chunk
 
@@ -92,12 +93,30 @@ async def test_two_tenants_with_one_name_never_see_each_other() -> None:
 
 
 def test_the_memory_is_bounded_and_about_one_thing() -> None:
-    cache = ChunkCache(limit=4)
+    cache = ChunkCache(limit=4 * size_of(chunk(CALM)))
     for uid in ("a", "b", "c"):
         known = cache.of(uid, "v1", 20_000, ("age",))
         known.update({start: chunk(CALM) for start in (0, 20_000)})
-        cache.trim()
+        cache.trim(uid)
     assert len(cache.of("c", "v1", 20_000, ("age",))) == 2
     assert len(cache.of("b", "v1", 20_000, ("age",))) == 2
     assert len(cache.of("a", "v1", 20_000, ("age",))) == 0, "the least lately used went"
     assert len(cache.of("b", "v2", 20_000, ("age",))) == 0, "another version was not counted"
+
+
+def test_there_is_room_for_a_thousand_monitors_of_twenty_features_and_a_day_of_chunks() -> None:
+    counts = np.zeros(20 * 14 + 20 + 14)
+    cache = ChunkCache()
+    for uid in map(str, range(1000)):
+        cache.of(uid).update({start: Chunk(counts) for start in range(24)})
+        cache.trim(uid)
+    assert all(len(cache.of(uid)) == 24 for uid in map(str, range(1000)))
+
+
+def test_what_was_forgotten_takes_no_room() -> None:
+    cache = ChunkCache(limit=2 * size_of(chunk(CALM)))
+    for version in range(5):
+        for uid in ("a", "b"):
+            cache.of(uid, version)[0] = chunk(CALM)
+            cache.trim(uid)
+    assert [len(cache.of(uid, 4)) for uid in ("a", "b")] == [1, 1]
