@@ -100,13 +100,15 @@ def test_windows_of_the_reference_say_what_a_season_is_worth() -> None:
         values = rng.normal(np.sin(np.arange(960) * 2 * np.pi * 7.3 / 960) + shift, 1.0).reshape(24, 40)
         return counts(np.stack([np.bincount(np.searchsorted(edges, row), minlength=10) for row in values]))
 
-    own = np.stack([window().sum(axis=0) for _ in range(10)])
-    known = Distribution("x", "Numeric", BINS, tuple(int(each) for each in own.sum(axis=0)))
-    [alone] = examine([(known, window(0.3))])
-    [told] = examine([(known, window(0.3))], windows={"x": own})
-    assert alone is not None
-    assert told is not None
-    assert alone.p_value > 1e-3 > 1e-6 > told.p_value
-    [calm] = examine([(known, window())], windows={"x": own})
-    assert calm is not None
-    assert calm.p_value > 0.01
+    names = [f"x{at}" for at in range(12)]
+    own = {name: np.stack([window().sum(axis=0) for _ in range(10)]) for name in names}
+    known = [Distribution(name, "Numeric", BINS, tuple(int(each) for each in own[name].sum(axis=0))) for name in names]
+    features = [(each, window(0.4 if each.name == "x0" else 0.0)) for each in known]
+
+    def drifting(windows: dict[str, np.ndarray]) -> list[str]:
+        tests = [each for each in examine(features, windows=windows) if each is not None]
+        findings = judge_features(tests, alpha=0.01, tolerance=0.02)
+        return [each.test.feature for each in findings if each.drifting]
+
+    assert drifting({}) == []
+    assert drifting(own) == ["x0"]
