@@ -306,3 +306,21 @@ async def test_signals_out_of_bounds_have_a_condition_and_no_verdict(
     prometheus.figures["queue"] = 5.0
     await pass_windows(world)
     assert await world.condition("DriftMonitor", "heart", "SignalsBreached") == {}
+
+
+@pytest.mark.parametrize("write", range(1, 8))
+async def test_one_loss_is_one_rollback_whichever_write_after_the_verdict_the_operator_ends_after(
+    world: World, prometheus: PrometheusServer, write: int
+) -> None:
+    await watched(world, prometheus)
+    await register(world, 2)
+    await world.settle()
+    flow(prometheus, world, CALM, BAD, version="heart-v2")
+    world.advance(83)
+    world.operator.end_after = len(world.operator.writes) + write
+    await world.settle()
+    assert world.ends == 1
+    assert [each["kind"] for each in (await status(world))["actions"]] == ["Rollback"]
+    deployment = (await world.read("ModelDeployment", "heart"))["status"]
+    assert deployment["stable"]["version"] == "heart-v1"
+    assert quarantine_annotation("heart") in (await world.read("ModelVersion", "heart-v2"))["metadata"]["annotations"]
