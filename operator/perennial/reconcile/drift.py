@@ -84,7 +84,7 @@ class MonitorController:
         status = decision.plan.status
         if decision.tell and decision.judgement and snapshot.evidence and isinstance(status, MonitorStatus):
             story = tell(snapshot.monitor, status, decision.judgement, snapshot.evidence, now)
-            page = report.manifest(snapshot.monitor, report.render(story), decision.request)
+            page = report.manifest(snapshot.monitor, report.render(story), status.handled_request)
             steps.append(Apply(page, apart="report"))
         return dataclasses.replace(decision.plan, steps=tuple(steps))
 

@@ -4,6 +4,7 @@ What is joined depends on the pooled counts of reference and window alone, so th
 choice says nothing about the difference that is tested afterwards.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from perennial.contracts.baseline import INVALID, MISSING, OTHER, Distribution
 Array = npt.NDArray[np.float64]
 MIN_EXPECTED = 5.0
 NAMED = 3
+_ABSENT = frozenset({MISSING, INVALID})
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Groups:
 
     def total(self, counts: Array) -> Array:
         """``counts`` (…, bins) added up by group: (…, groups)."""
-        order = [place for each in self.members for place in each]
-        starts = np.cumsum([0, *map(len, self.members[:-1])])
+        order = list(itertools.chain.from_iterable(self.members))
+        starts = list(itertools.accumulate(map(len, self.members[:-1]), initial=0))
         added: Array = np.add.reduceat(counts[..., order], starts, axis=-1)
         return added
 
@@ -49,10 +51,10 @@ def group(distribution: Distribution, window: Array) -> Groups:
     reference = np.asarray(distribution.counts, dtype=np.float64)
     n, m = window.sum(), reference.sum()
     expected = ((window + reference) * (min(n, m) / max(n + m, 1.0))).tolist()
-    special = [place for place, name in enumerate(distribution.bins) if name in {MISSING, INVALID}]
-    regular = [place for place in range(len(distribution.bins)) if place not in special]
+    special = [place for place, name in enumerate(distribution.bins) if name in _ABSENT]
+    regular = [place for place, name in enumerate(distribution.bins) if name not in _ABSENT]
     if distribution.kind == "Numeric":
-        ordered = _join_neighbours([(place,) for place in regular], expected)
+        ordered = _join_neighbours(regular, expected)
         loose = _join_rare(special, expected)
     else:
         other = [place for place in regular if distribution.bins[place] == OTHER]
@@ -61,11 +63,12 @@ def group(distribution: Distribution, window: Array) -> Groups:
     return _absorb(ordered, loose, expected)
 
 
-def _join_neighbours(groups: list[tuple[int, ...]], expected: list[float]) -> list[tuple[int, ...]]:
+def _join_neighbours(places: list[int], expected: list[float]) -> list[tuple[int, ...]]:
     """The smallest group joins its smaller neighbour until none is under the limit."""
-    groups, sizes = list(groups), [_size(each, expected) for each in groups]
-    while len(groups) > 1 and min(sizes) < MIN_EXPECTED:
-        least = sizes.index(min(sizes))
+    groups: list[tuple[int, ...]] = [(place,) for place in places]
+    sizes = [expected[place] for place in places]
+    while len(groups) > 1 and (smallest := min(sizes)) < MIN_EXPECTED:
+        least = sizes.index(smallest)
         left = least > 0 and (least == len(groups) - 1 or sizes[least - 1] <= sizes[least + 1])
         start = least - 1 if left else least
         groups[start : start + 2] = [groups[start] + groups[start + 1]]
@@ -98,4 +101,5 @@ def _absorb(ordered: list[tuple[int, ...]], loose: list[tuple[int, ...]], expect
 
 
 def _size(places: tuple[int, ...], expected: list[float]) -> float:
-    return sum([expected[place] for place in places])
+    # Most groups are one bin.
+    return expected[places[0]] if len(places) == 1 else sum([expected[place] for place in places])

@@ -74,12 +74,11 @@ def is_judged(monitor: DriftMonitor, version: str, end: int) -> bool:
 
 @dataclass(frozen=True)
 class Decision:
-    """The plan; where ``tell`` is set, the ``judgement`` is to be told in a report, which answers ``request``."""
+    """The plan; where ``tell`` is set, the ``judgement`` is to be told in a report."""
 
     plan: Plan
     judgement: Judgement | None = None
     tell: bool = False
-    request: str = ""
 
 
 def decide(snapshot: Snapshot, now: datetime) -> Decision:
@@ -137,7 +136,7 @@ def _answered(decision: Decision, request: Request | None, refusal: str) -> Deci
     if refusal:
         said = Event("Warning", "RequestRefused", f"request {request.identity} was refused: {refusal}")
         return dataclasses.replace(decision, plan=dataclasses.replace(plan, events=(*plan.events, said)))
-    return dataclasses.replace(decision, plan=plan, tell=True, request=request.identity)
+    return dataclasses.replace(decision, plan=plan, tell=True)
 
 
 def _length(monitor: DriftMonitor, judgement: Judgement) -> timedelta:
