@@ -1,8 +1,8 @@
 """What monitors cost: ``python -m benchmarks.drift.cost``.
 
 A real Prometheus holds the counters of a fleet; the operator's own reconciler, controller and Prometheus client judge
-it, with as many workers as the operator has. The API server and the store are in memory, so that what they cost is
-left out. CPU is that of the whole process around all that one chunk's close leads to, in a process of its own.
+it, with as many workers as the operator has. The API server and the store are in memory, so that what calls to them
+cost is left out. CPU is that of the whole process around all that one chunk's close leads to, in a process of its own.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,33 +42,45 @@ SIZES = {10: 10, 100: 3, 1000: 1}
 DENSE = 50
 ROWS, BUSY = 1.0, 1000.0
 """Predictions a second of a deployment, and how many times as many where there is much traffic."""
-WORKERS = Settings.__dataclass_fields__["workers"].default
+WORKERS = Settings.workers
 GOALS = {"cpu_ms_per_monitor": 5.0, "queries_per_100_monitors": 5.0}
 
 Figures = dict[str, float]
 
 
-def measure(sizes: Iterable[int] = tuple(SIZES)) -> dict[str, Any]:
-    """CPU, queries and samples by size of the fleet and by traffic, a restart, memory, and a report's cost."""
-    sizes = sorted(sizes)
+def _to_nobody(_text: str) -> None: ...
+
+
+def measure(sizes: Iterable[int] = tuple(SIZES), tell: Callable[[str], None] = _to_nobody) -> dict[str, Any]:
+    """CPU, queries and samples by size of the fleet and by traffic, a restart, memory, and a report's cost.
+
+    ``tell`` hears what is done next; all takes a quarter of an hour, most of it to write the samples and to read 1,000
+    windows back.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measure(sizes, Path(folder)))
+        return asyncio.run(_measure(sorted(sizes), Path(folder), tell))
 
 
-async def _measure(sizes: list[int], folder: Path) -> dict[str, Any]:
+async def _measure(sizes: list[int], folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     calm = Fleet("calm", max(sizes), ROWS, dense=DENSE)
     few = min(100, max(sizes))
     busy = Fleet("busy", few, ROWS * BUSY)
     (folder / "data").mkdir()
-    # Prometheus' own collection of garbage would otherwise be most of what is seen of its CPU.
     async with (
         prometheus(folder / "data", "--web.enable-remote-write-receiver") as url,
         aiohttp.ClientSession() as session,
     ):
+        tell(f"samples of {calm.size + busy.size} predictors")
         await fill(session, url, (calm, busy))
-        fleets = {size: await _apart(url, Fleet(calm.namespace, size, ROWS), SIZES.get(size, 1)) for size in sizes}
-        traffic = {f"{rows:g}": await _apart(url, each, SIZES.get(few, 1)) for rows, each in _by_traffic(few)}
-        restart = await _apart(url, Fleet(calm.namespace, DENSE, ROWS), 1)
+        fleets, traffic = {}, {}
+        for size in sizes:
+            tell(f"{size} monitors")
+            fleets[size] = await _apart(url, Fleet(calm.namespace, size, ROWS), SIZES.get(size, 1))
+        for rows, each in _by_traffic(few):
+            tell(f"{few} monitors, {rows:g} rows a second")
+            traffic[f"{rows:g}"] = await _apart(url, each, SIZES.get(few, 1))
+        tell(f"a restart with {min(DENSE, calm.size)} monitors")
+        restart = await _apart(url, Fleet(calm.namespace, min(DENSE, calm.size), ROWS), 1)
     largest = fleets[max(sizes)]
     return {
         "cpu_ms_per_monitor": max(each["cpu_ms_per_monitor"] for each in fleets.values()),
@@ -121,8 +133,10 @@ class Operator:
             reconciler = Reconciler(context, controllers, Applier(api, "bench"), metrics, clock)
             restart = await self._close(session, reconciler, 0)
             await self._close(session, reconciler, 1)
+            told_before = self.world.reports
             steady = await self._close(session, reconciler, CLOSES - 1)
             memory = _resident() - before
+            self.world.check_judged()
             reports = self.world.reports
             told = await self._told(session, reconciler)
         assert self.world.reports == reports + size, "a report each"
@@ -132,6 +146,7 @@ class Operator:
             "queries_per_100_monitors": 100 * steady["queries"] / size,
             "samples_per_monitor": await _samples(self.url, self.fleet, 1),
             "prometheus_cpu_ms_per_monitor": 1000 * steady["prometheus_cpu"] / size,
+            "reports": reports - told_before,
             "memory_mib": memory,
             "report_cpu_ms_per_monitor": 1000 * told["cpu"] / size,
             "restart_monitors": size,
@@ -222,8 +237,8 @@ def table(found: dict[str, Any]) -> Table:
 
 def main() -> None:
     """Measures, shows, and keeps the result beside the others."""
-    found = measure(int(each) for each in sys.argv[1:]) if len(sys.argv) > 1 else measure()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    found = measure([int(each) for each in sys.argv[1:]] or SIZES, console.log)
     console.print(table(found), found["restart"])
     if len(sys.argv) == 1:
         results = json.loads(RESULTS.read_text())

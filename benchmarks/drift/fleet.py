@@ -39,6 +39,8 @@ DENSE = 2
 """Of so many chunks at the end there is every scrape; of those before, the last one alone: it is all that is told of
 them once they are known."""
 PODS_AT_ONCE = 30
+SHOWN = 10
+"""Features in a monitor's status."""
 _CODES = ("200", "400", "401", "408", "413", "429", "499", "500", "504")
 _BUCKETS = (
     "0.0005", "0.001", "0.002", "0.003", "0.005", "0.0075", "0.01", "0.015", "0.02", "0.03", "0.04", "0.05", "0.075",
@@ -195,6 +197,13 @@ class World:
         """As if the monitor were new."""
         raw = msgspec.json.decode(self._objects["DriftMonitor", namespace, name])
         self._keep({**raw, "status": {}})
+
+    def check_judged(self) -> None:
+        """Raises RuntimeError where a monitor has not judged a full window: its cost would say nothing."""
+        for (kind, _, name), text in self._objects.items():
+            status = msgspec.json.decode(text).get("status", {})
+            if kind == "DriftMonitor" and len(status.get("features", ())) < SHOWN:
+                raise RuntimeError(f"monitor {name} has judged nothing: {status}")
 
     def _keep(self, raw: Mapping[str, Any]) -> None:
         metadata = raw["metadata"]
