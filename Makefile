@@ -39,7 +39,7 @@ test-rollouts: addons images env-operator env-components ## Every strategy by bo
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 3 --dist load -q tests/rollouts
 
-test-drift: cluster images env-operator env-components env-serving ## Monitors, alerts and dashboards by real Prometheus, and monitors on the node, about 12 minutes
+test-drift: cluster images env-operator env-components env-serving ## Monitors, alerts and dashboards by real Prometheus, and monitors on the node, about 8 minutes
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 2 --dist loadfile -q tests/drift tests/monitoring
 

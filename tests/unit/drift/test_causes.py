@@ -39,6 +39,13 @@ def test_the_kind_of_change_is_named(counts: Any, labels: Any, verdict: str, cau
     assert (found.verdict, found.cause) == (verdict, cause)
 
 
+@pytest.mark.parametrize(("confusion", "judged"), [(((36, 4), (3, 32)), True), (((20, 4), (3, 20)), False)])
+def test_the_true_classes_are_judged_from_fifty_held_out_rows_on(confusion: Any, judged: bool) -> None:
+    known = evidence(*[chunk(CALM, MORE_OF_ONE)] * 3, held=held(0.9, confusion))
+    found = judge(monitor(performance={}).spec, known, "heart-v1")
+    assert ("__label__" in [each.feature for each in found.features]) is judged
+
+
 def test_prior_shift_says_so_in_words() -> None:
     found = judge(
         monitor(performance={}).spec, evidence(*[chunk(CALM, MORE_OF_ONE)] * 3, held=held(0.9, CONFUSION)), "heart-v1"

@@ -26,12 +26,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, fdtrc
 
-from perennial.contracts.baseline import Distribution
+from perennial.contracts.baseline import LABEL, Distribution
 from perennial.domain.drift.bins import Array, Groups, group
 from perennial.domain.drift.effect import Effect, moderated, scatter, unevenness
 
 SMOOTHING = 0.5
 MIN_ROWS = 200
+MIN_LABELS = 50
+"""Of the true classes, which are few: rows that are held out, and labels, are always fewer than predictions."""
 FEWEST_WINDOWS = 5
 """Windows of the reference that say better what a window is worth than its own chunks."""
 
@@ -166,7 +168,8 @@ def design_effect(cells: Array) -> float:
 
 
 def _enough(reference: Distribution, chunks: Array) -> bool:
-    return bool(chunks.sum() >= MIN_ROWS) and sum(reference.counts) >= MIN_ROWS
+    least = MIN_LABELS if reference.name == LABEL else MIN_ROWS
+    return bool(chunks.sum() >= least) and sum(reference.counts) >= least
 
 
 def _tests(
