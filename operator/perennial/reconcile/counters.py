@@ -15,7 +15,7 @@ from perennial.domain.drift.window import Chunk, Layout, read_chunks
 
 BYTES_KEPT = 192 * 2**20
 """1,000 monitors of 20 features and 24 chunks need 140 MiB; where not all fit, all are asked for at each close."""
-CHUNK_BYTES = 3200
+CHUNK_BYTES = 1700
 """Of a chunk beside its counts by bin, about."""
 TOGETHER = 25
 FORGOTTEN_STEPS = 3
@@ -101,6 +101,8 @@ class CounterReader:
         wanted = [start for start in starts if start >= span.first]
         fresh = read_chunks(layout, wanted, step, lines)
         known.update({start: each for start, each in fresh.items() if start != starts[-1] or each.predictions > 0})
+        for start in starts[:-1]:
+            known[start].settle()
         self._next[step, subject] = span.end if starts[-1] in known else starts[-1]
         self._cache.trim(uid)
         return tuple(known[start] if start in known else fresh[start] for start in starts)

@@ -78,7 +78,7 @@ def lesson(monitor: DriftMonitor, version: str, since: datetime | None, end: int
 def learn(layout: Layout, wanted: Lesson, chunks: Mapping[int, Chunk]) -> Learnt:
     """From ``chunks`` by start: the first windows that have enough rows."""
     starts, length = sorted(chunks), wanted.together
-    rows: list[npt.NDArray[np.float64]] = []
+    rows: list[npt.NDArray[np.floating[Any]]] = []
     found = 0
     for at in range(0, len(starts) - length + 1, length):
         window = [chunks[start] for start in starts[at : at + length]]

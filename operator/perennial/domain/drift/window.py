@@ -4,12 +4,15 @@ A chunk is named by its start. Only chunks that are over, and began after the ve
 is the time after which the last scrape inside a chunk has certainly been stored.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from sys import intern
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from perennial.api.common import seconds
 from perennial.api.drift import MonitorSpec
@@ -111,23 +114,25 @@ class Layout:
 
     def counts(self, chunks: Sequence["Chunk"]) -> list[tuple[Distribution, Array]]:
         """Each distribution with its counts, shape (chunks, bins)."""
-        table = np.stack([chunk.counts for chunk in chunks])
+        table = np.stack([chunk.counts for chunk in chunks], dtype=np.float64)
         return [(feature, table[:, part]) for feature, part in zip(self.features, self.slices, strict=True)]
 
 
 Pair = tuple[str, str]
 
 
-@dataclass
+@dataclass(slots=True)
 class Chunk:
     """What was counted in one chunk. Counts need not be whole: increase() extrapolates to the chunk's edges.
+
+    Thousands are kept, so that numbers are short and texts that recur are one. Whoever keeps it may :meth:`settle` it.
 
     ``counts``: bins by ``Layout``; ``predicted``, ``calibrated`` (sums of the positive class's probability) by
     predicted class; ``feedback`` by (predicted, actual); ``sums`` of labels' delay (s) and log loss with their numbers;
     ``requests`` by status code; ``durations`` cumulative by upper limit (s).
     """
 
-    counts: Array
+    counts: npt.NDArray[np.floating[Any]]
     predicted: dict[str, float] = field(default_factory=dict)
     calibrated: dict[str, float] = field(default_factory=dict)
     feedback: dict[Pair, float] = field(default_factory=dict)
@@ -147,6 +152,10 @@ class Chunk:
         """All of them."""
         return sum(self.feedback.values())
 
+    def settle(self) -> None:
+        """Drops what is asked of the newest chunk alone."""
+        self.durations = {}
+
     def take(self, layout: Layout, labels: Mapping[str, str], value: float) -> None:
         """Adds what a series with ``labels`` counted."""
         self.seen = True
@@ -160,17 +169,23 @@ class Chunk:
             return
         match family:
             case Family.PREDICTED:
-                self.predicted[get("predicted", "")] = value
+                self.predicted[intern(get("predicted", ""))] = value
             case Family.CALIBRATED:
-                self.calibrated[get("predicted", "")] = value
+                self.calibrated[intern(get("predicted", ""))] = value
             case Family.FEEDBACK:
-                self.feedback[get("predicted", ""), get("actual", "")] = value
+                self.feedback[intern(get("predicted", "")), intern(get("actual", ""))] = value
             case Family.REQUESTS:
-                self.requests[get("code", "")] = value
+                self.requests[intern(get("code", ""))] = value
             case Family.DURATIONS:
-                self.durations[float(get("le", "nan"))] = value
+                self.durations[_limit(get("le", "nan"))] = value
             case _ if family in _SUMS:
                 self.sums[Family(family)] = value
+
+
+@functools.lru_cache(maxsize=1024)
+def _limit(text: str) -> float:
+    """One number for all the chunks that name it."""
+    return float(text)
 
 
 _BINNED: dict[str, str] = {Family.FEATURES: "", Family.JOINT: JOINT, Family.BINS: PREDICTION}
@@ -180,7 +195,7 @@ _SUMS = frozenset({Family.DELAY_SUM, Family.DELAY_COUNT, Family.LOSS_SUM, Family
 
 def read_chunks(layout: Layout, starts: Sequence[int], step: int, lines: Iterable[Line]) -> dict[int, Chunk]:
     """The chunks that begin at ``starts`` (Unix ms) from the answer; what was not counted there is 0."""
-    chunks = {start: Chunk(np.zeros(len(layout.places))) for start in starts}
+    chunks = {start: Chunk(np.zeros(len(layout.places), dtype=np.float32)) for start in starts}
     for line in lines:
         for at, value in line.points:
             chunk = chunks.get(round(at * 1000) - step)
