@@ -117,6 +117,6 @@ class MonitorStatus(Status):
     observed: list[Action] = Field(
         default=[], max_length=20, description="What would have been done (mode: Observe, maintenance), newest first."
     )
-    last_action: str = Field(default="", max_length=128, description="For people: what was asked last, and when.")
+    last_action: str = Field(default="", max_length=128, description="For people: what was asked last.")
     history: list[Chapter] = Field(default=[], max_length=20, description="Verdicts before this one, newest first.")
     handled_request: HandledRequest = ""
