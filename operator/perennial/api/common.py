@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -32,6 +33,7 @@ class Status(Model):
     model_config = ConfigDict(extra="ignore")
 
 
+@lru_cache(maxsize=1024)
 def seconds(duration: str) -> float:
     """Seconds in a duration such as ``1h30m`` or ``45s``. Raises ValueError otherwise."""
     match = _DURATION.fullmatch(duration)
