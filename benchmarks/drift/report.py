@@ -39,7 +39,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     """All of the results."""
     made = [_headlines(results["methods"]), sizes(results["scenarios"]), _streams(results)]
     made += [_employment(results["employment"]), _patients(results["patients"])]
-    return made
+    return [*made, _cost(results["cost"])] if "cost" in results else made
 
 
 def show(console: Console, results: Mapping[str, Any]) -> None:
@@ -160,6 +160,24 @@ def _patients(people: Sequence[Mapping[str, Any]]) -> Table:
         for each in people
     ]
     return Table("Heart disease patients, ours", ["situation", "chunks", "window", "drifting"], rows)
+
+
+def _cost(found: Mapping[str, Any]) -> Table:
+    columns = {
+        "CPU ms a monitor": "cpu_ms_per_monitor", "with a report": "report_cpu_ms_per_monitor",
+        "queries for 100": "queries_per_100_monitors", "samples read a monitor": "samples_per_monitor",
+        "Prometheus' CPU ms": "prometheus_cpu_ms_per_monitor", "memory MiB": "memory_mib",
+    }  # fmt: skip
+    fleets = [(f"{size} monitors", each) for size, each in found["monitors"].items()]
+    fleets += [(f"100 monitors, traffic {rows} x", each) for rows, each in found["rows_per_second"].items()]
+    rows = [
+        [
+            Cell(title),
+            *(Cell(f"{each[key]:,.0f}" if each[key] >= 100 else f"{each[key]:.1f}") for key in columns.values()),
+        ]
+        for title, each in fleets
+    ]
+    return Table("What monitors cost at a chunk's close", ["", *columns], rows)
 
 
 def _alarms(rate: float) -> Cell:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from perennial.api.common import seconds
@@ -73,7 +74,8 @@ def prepare(
         chunk_seconds = learnt_seconds
     length, fast = seconds(spec.window.length), seconds(spec.window.fast) if spec.window.fast else 0.0
     return Reference(
-        layout=Layout.of(judged),
+        # What else a distribution says of itself is not asked again, and thousands are kept.
+        layout=Layout.of(msgspec.structs.replace(each, quantiles=(), chunks=()) for each in judged),
         usual=Usual.of(judged, chunk_seconds, length),
         usual_fast=Usual.of(judged, chunk_seconds, fast) if fast else Usual(),
         held=held,
