@@ -22,6 +22,9 @@ OTHER = "__other__"
 JOINT, PREDICTION, LABEL = "__joint__", "__prediction__", "__label__"
 """What is judged beside the features: how they hang together, what is predicted, what turns out to be true."""
 
+VALUE = "value"
+"""A Regression's predictions are counted as of this one class, and so are its labels."""
+
 PREDICTION_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Of every version's prediction: two versions can be compared only in the same bins."""
 
@@ -74,6 +77,10 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     probability to a calibrated one by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g.
     {"accuracy": 0.85}; ``confusion`` counts held-out rows by [actual][predicted] class in the signature's order.
 
+    A Regression has ``prediction`` in bins at the quantiles of its own out-of-fold predictions, ``predicted`` with the
+    one bin VALUE, no calibration and no confusion; ``losses`` are the points (prediction, expected absolute error,
+    expected squared error), predictions ascending, fitted out of fold: linear between two, constant beyond the ends.
+
     Where the data has a time column, ``chunk_seconds`` is the length of the chunks that distributions were counted in,
     60 at most; 0 where it has none, or all rows are of one time. ``joint`` is None where fewer than two inputs vary.
     """
@@ -87,6 +94,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     confusion: tuple[tuple[int, ...], ...] = ()
     chunk_seconds: float = 0.0
     joint: Joint | None = None
+    losses: tuple[tuple[float, float, float], ...] = ()
 
 
 def bin_index(distribution: Distribution, value: float | str | None, categories: Container[str] = ()) -> int:

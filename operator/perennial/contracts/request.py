@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from perennial.contracts.signature import Task
+
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A condition on a column of the data; ``max_missing`` is a share in [0, 1]."""
@@ -16,7 +18,10 @@ class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The column to predict; ``above`` or ``equals`` make it binary (classes "0" and "1"), neither keeps its values."""
+    """The column to predict; ``above`` or ``equals`` make it binary (classes "0" and "1"), neither keeps its values.
+
+    A Regression has neither: its values are numbers.
+    """
 
     column: str
     above: float | None = None
@@ -42,7 +47,7 @@ class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """An estimator of the allow-list with fixed parameters and ranges to search."""
 
-    algorithm: Literal["LogisticRegression", "HistGradientBoosting"]
+    algorithm: Literal["LogisticRegression", "HistGradientBoosting", "Ridge"]
     parameters: dict[str, float | int | str | bool] = {}
     search: dict[str, SearchRange] = {}
 
@@ -73,7 +78,7 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     training: str
     run: int
     model: str
-    task: Literal["Classification"]
+    task: Task
     source: str
     target: Target
     numeric: tuple[str, ...]

@@ -5,9 +5,9 @@ from typing import Literal
 import msgspec
 
 from perennial.contracts.request import Artifact
-from perennial.contracts.signature import Signature
+from perennial.contracts.signature import Signature, Task
 
-METRICS = (
+CLASSIFICATION_METRICS = (
     "accuracy",
     "balanced_accuracy",
     "precision",
@@ -18,7 +18,13 @@ METRICS = (
     "log_loss",
     "brier",
 )
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+REGRESSION_METRICS = ("mae", "rmse", "r2", "mape")
+METRICS: dict[Task, tuple[str, ...]] = {
+    "Classification": CLASSIFICATION_METRICS,
+    "Regression": REGRESSION_METRICS,
+}
+"""The metrics of each task."""
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "mae", "rmse", "mape"})
 
 
 class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -63,7 +69,8 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """The full account of a successful run. ``artifacts`` is keyed by file name (see ``names.FILE_*``).
 
     ``format`` is what the model is served from; ``format_reason`` says why it is not ONNX. ``parity`` is the largest
-    difference of a probability between the fitted model and its ONNX form; None where there is none to compare.
+    difference of a probability between the fitted model and its ONNX form, of a Regression that of a prediction as a
+    share of the target's standard deviation; None where there is none to compare.
     """
 
     data: DataSummary

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+Task = Literal["Classification", "Regression"]
+
 MISSING_CATEGORY = -1.0
 
 
@@ -25,10 +27,11 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """Inputs in tensor order and the target's classes in the order of the model's probabilities.
 
     ``positive`` is the index in ``classes`` whose probability is reported and binned (binary: the positive class);
-    ``threshold`` is the probability from which it is predicted.
+    ``threshold`` is the probability from which it is predicted. A Regression's target is a number: ``classes`` are
+    empty, ``positive`` is 0, and neither means anything.
     """
 
-    task: Literal["Classification"]
+    task: Task
     inputs: tuple[Input, ...]
     target: str
     classes: tuple[str, ...]
