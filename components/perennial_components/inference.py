@@ -1,10 +1,13 @@
 """A served model's answers, by the same runtime that serves it."""
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from perennial.contracts import estimator
+from perennial.contracts.signature import Task
 
 _ZIP = b"PK"
 """How a skops file begins, and no ONNX file does."""
@@ -18,8 +21,24 @@ def probabilities_of(model: bytes, features: NDArray[np.float32]) -> tuple[NDArr
     if model.startswith(_ZIP):
         fitted = np.asarray(estimator.load(model).predict_proba(features), dtype=np.float32)
         return fitted.argmax(axis=1), fitted
+    label, probabilities = _session(model).run(["label", "probabilities"], {"features": features})
+    return np.asarray(label), np.asarray(probabilities)
+
+
+def values_of(model: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The predictions [N, 1] of a Regression's model; raises as :func:`probabilities_of` does."""
+    if model.startswith(_ZIP):
+        return np.asarray(estimator.load(model).predict(features), dtype=np.float32).reshape(-1, 1)
+    [found] = _session(model).run(["variable"], {"features": features})
+    return np.asarray(found)
+
+
+def answers_of(task: Task, model: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities [N, K], or of a Regression its predictions [N, 1]; raises as :func:`probabilities_of` does."""
+    return values_of(model, features) if task == "Regression" else probabilities_of(model, features)[1]
+
+
+def _session(model: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    label, probabilities = session.run(["label", "probabilities"], {"features": features})
-    return np.asarray(label), np.asarray(probabilities)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

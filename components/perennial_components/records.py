@@ -17,7 +17,7 @@ class Ingested(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What was checked, of a run that passed; ``classes`` has the rows by class."""
+    """What was checked, of a run that passed; ``classes`` has the rows by class (a Regression has none)."""
 
     rows: int
     checks: int
@@ -32,7 +32,8 @@ class Tuned(msgspec.Struct, frozen=True):
 
 
 class Parity(msgspec.Struct, frozen=True):
-    """The largest difference of a probability between the estimator and what is served, over ``rows`` rows.
+    """The largest difference of a probability between the estimator and what is served, over ``rows`` rows; of a
+    Regression's prediction, as a share of the target's standard deviation.
 
     ``reason`` says why the estimator itself is served and not an ONNX form of it; "" when there is one. Then nothing is
     compared: ``difference`` is None.
@@ -44,7 +45,9 @@ class Parity(msgspec.Struct, frozen=True):
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
-    """Held-out rows by predicted probability: the mean ``predicted``, the ``observed`` share, and how many."""
+    """Held-out rows by what was predicted (a probability or number): the mean ``predicted``, the ``observed`` share or
+    mean, and how many.
+    """
 
     predicted: float
     observed: float
@@ -52,7 +55,9 @@ class CalibrationBin(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """``confusion`` [actual][predicted] in the signature's class order; ``roc`` are (false, true) positive rates."""
+    """``confusion`` [actual][predicted] in the signature's class order; ``roc`` are (false, true) positive rates;
+    a Regression has neither, and up to 500 ``pairs`` (predicted, actual) in their place.
+    """
 
     rows: int
     metrics: dict[str, float]
@@ -61,6 +66,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     roc: tuple[tuple[float, float], ...]
     calibration: tuple[CalibrationBin, ...]
     champion: ChampionMetrics | None = None
+    pairs: tuple[tuple[float, float], ...] = ()
 
 
 class Account(msgspec.Struct, frozen=True):

@@ -15,19 +15,22 @@ T = TypeVar("T")
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """All rows of a run: ``features`` float32 [N, F] in signature order, ``target`` int64 [N] (class indices) and
+    """All rows of a run: ``features`` float32 [N, F] in signature order, ``target`` [N] (int64 class indices, or
+    a Regression's float64 numbers) and
     ``held`` bool [N], true for the rows that no model is fitted on."""
 
     features: NDArray[np.float32]
-    target: NDArray[np.int64]
+    target: NDArray[Any]
     held: NDArray[np.bool_]
 
 
 class OutOfFold(msgspec.Struct, frozen=True):
-    """The winner's predictions for each training row by a model that had not seen it: ``probabilities`` [N, K]."""
+    """The winner's predictions for each training row by a model that had not seen it: ``answers`` [N, K] are
+    probabilities, [N, 1] the predictions of a Regression.
+    """
 
-    target: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    target: NDArray[Any]
+    answers: NDArray[np.float64]
 
 
 def read_request(text: str) -> RunRequest:
@@ -67,7 +70,7 @@ def read_encoded(path: str) -> Encoded:
 def read_out_of_fold(path: str) -> OutOfFold:
     """Reads the predictions that tune wrote."""
     with np.load(path, allow_pickle=False) as arrays:
-        return OutOfFold(target=arrays["target"], probabilities=arrays["probabilities"])
+        return OutOfFold(target=arrays["target"], answers=arrays["answers"])
 
 
 def credentials() -> dict[str, str]:

@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import PREDICTION_EDGES, Baseline, Distribution
+from perennial.contracts.baseline import PREDICTION_EDGES, VALUE, Baseline, Distribution
 from perennial.contracts.signature import Input, Signature
 from perennial_components.baseline.bins import categorical, counted, numeric, quantiles_of
 from perennial_components.baseline.calibration import calibration_points
 from perennial_components.baseline.chunks import Chunks, chunks_of
 from perennial_components.baseline.joint import joint_of
+from perennial_components.baseline.losses import loss_points
 from perennial_components.records import Evaluation
 from perennial_components.storage import Encoded, OutOfFold
 from perennial_components.table import category_texts, numbers, unix_seconds, unreadable
@@ -28,20 +29,28 @@ def baseline(
 
     ``time`` is the column by which they are counted in chunks too; without one there are no chunks.
     """
-    chosen = predictions.probabilities[:, signature.positive]
+    chosen = predictions.answers[:, signature.positive]
+    regression = signature.task == "Regression"
     chunks = chunks_of(unix_seconds(table[time])) if time else None
     trained = chunks.of_rows(~rows.held) if chunks else None
     return Baseline(
         rows=len(table),
         features=tuple(_feature(item, table, chunks) for item in signature.inputs),
-        prediction=counted("probability", PREDICTION_EDGES, chosen, chunks=trained),
-        predicted=_predicted(signature, predictions.probabilities),
-        calibration=calibration_points(chosen, predictions.target == signature.positive),
+        prediction=_prediction(signature, chosen, trained),
+        predicted=_predicted(signature, predictions.answers),
+        calibration=() if regression else calibration_points(chosen, predictions.target == signature.positive),
         metrics=evaluation.metrics,
         confusion=evaluation.confusion,
         chunk_seconds=chunks.seconds if chunks else 0.0,
         joint=joint_of(signature, rows.features, chunks),
+        losses=loss_points(chosen, predictions.target) if regression else (),
     )
+
+
+def _prediction(signature: Signature, chosen: NDArray[np.float64], chunks: Chunks | None) -> Distribution:
+    if signature.task == "Regression":
+        return numeric("prediction", chosen, chunks=chunks)
+    return counted("probability", PREDICTION_EDGES, chosen, chunks=chunks)
 
 
 def _feature(item: Input, table: pd.DataFrame, chunks: Chunks | None) -> Distribution:
@@ -54,6 +63,8 @@ def _feature(item: Input, table: pd.DataFrame, chunks: Chunks | None) -> Distrib
     return msgspec.structs.replace(found, quantiles=quantiles_of(values))
 
 
-def _predicted(signature: Signature, probabilities: NDArray[np.float64]) -> Distribution:
-    counts = np.bincount(probabilities.argmax(axis=1), minlength=len(signature.classes))
+def _predicted(signature: Signature, answers: NDArray[np.float64]) -> Distribution:
+    if signature.task == "Regression":
+        return Distribution("predicted", "Categorical", (VALUE,), (len(answers),))
+    counts = np.bincount(answers.argmax(axis=1), minlength=len(signature.classes))
     return Distribution("predicted", "Categorical", signature.classes, tuple(int(count) for count in counts))

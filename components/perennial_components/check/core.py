@@ -1,4 +1,4 @@
-"""The declared checks, and those that every classification needs; all that fail are told at once."""
+"""The declared checks, and those that every task needs; all that fail are told at once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,9 +37,13 @@ def check(request: RunRequest, table: pd.DataFrame) -> Checked:
     problems = [str(failing) for failing in declared(request.checks, table)]
     problems += list(_unusable(request, table))
     problems += list(_times(request.time, table)) if request.time else []
-    labels = target_labels(request.target, table[request.target.column])
-    classes = {str(k): int(n) for k, n in pd.Series(labels).dropna().value_counts().sort_index().items()}
-    problems += list(_classes(request, table, labels, classes))
+    classes: dict[str, int] = {}
+    if request.task == "Regression":
+        problems += list(_numbers_to_predict(request, table))
+    else:
+        labels = target_labels(request.target, table[request.target.column])
+        classes = {str(k): int(n) for k, n in pd.Series(labels).dropna().value_counts().sort_index().items()}
+        problems += list(_classes(request, table, labels, classes))
     if problems:
         more = len(problems) - _MOST_TOLD
         told = problems[:_MOST_TOLD] + ([f"... and {more} more"] if more > 0 else [])
@@ -98,6 +102,18 @@ def _times(name: str, table: pd.DataFrame) -> Iterator[str]:
         yield f"column {name!r} is data.time and is missing in {missing.sum()} of {len(column)} rows"
     said = "data.time: an ISO 8601 date (2026-05-31, with or without a time) or Unix seconds"
     yield from map(str, _failing(name, said, column, np.isnan(unix_seconds(column)) & ~missing))
+
+
+def _numbers_to_predict(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
+    name, column = request.target.column, table[request.target.column]
+    missing = int(column.isna().sum())
+    if missing:
+        yield f"column {name!r} is the target and is missing in {missing} of {len(column)} rows"
+    yield from map(str, _failing(name, "the target of a Regression is a number", column, unreadable(column)))
+    values = numbers(column)
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(values) == 0:
+        yield f"column {name!r} is the target and is {values[0]:g} in every row: there is nothing to predict"
 
 
 def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dict[str, int]) -> Iterator[str]:

@@ -16,9 +16,9 @@ from perennial.contracts.request import Artifact, Champion, RunRequest
 from perennial.contracts.result import ChampionMetrics, SliceMetrics
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.bins import edges_of, labels_of, numeric_places
-from perennial_components.evaluate.metrics import measure
+from perennial_components.evaluate.metrics import figures
 from perennial_components.failure import RunError
-from perennial_components.inference import probabilities_of
+from perennial_components.inference import answers_of
 from perennial_components.records import CalibrationBin, Evaluation
 from perennial_components.split.encoding import encode
 from perennial_components.storage import Encoded, store_message
@@ -26,6 +26,7 @@ from perennial_components.table import category_texts, numbers
 
 SLICES = 20
 _CALIBRATION_BINS = 10
+_PAIRS = 500
 MISSING_SLICE = "(missing)"
 
 Read = Callable[[Artifact], bytes]
@@ -36,28 +37,32 @@ def evaluate(
 ) -> Evaluation:
     """Measures ``model`` (ONNX or skops) on the rows held out; ``read`` fetches the champion's files, verified."""
     held, target = table[rows.held], rows.target[rows.held]
-    _, probabilities = probabilities_of(model, rows.features[rows.held])
-    chosen = probabilities[:, signature.positive].astype(np.float64)
-    happened = target == signature.positive
+    answers = answers_of(signature.task, model, rows.features[rows.held])
+    chosen = answers[:, signature.positive].astype(np.float64)
+    numbers = signature.task == "Regression"
+    happened = target if numbers else target == signature.positive
     return Evaluation(
         rows=len(target),
-        metrics=measure(target, probabilities, signature.positive),
+        metrics=figures(signature, target, answers),
         slices=tuple(
-            found
-            for column in request.slices
-            for found in by_slice(column, held[column], target, probabilities, signature.positive)
+            found for column in request.slices for found in by_slice(column, held[column], target, answers, signature)
         ),
-        confusion=tuple(
-            map(tuple, confusion_matrix(target, probabilities.argmax(1), labels=_places(signature)).tolist())
-        ),
-        roc=_roc(happened, chosen),
+        confusion=() if numbers else _confusion(signature, target, answers),
+        roc=() if numbers else _roc(happened, chosen),
         calibration=tuple(_calibration(happened, chosen)),
         champion=compare(request, held, target, signature, read) if request.champion else None,
+        pairs=tuple(zip(chosen[:_PAIRS].tolist(), target[:_PAIRS].tolist(), strict=True)) if numbers else (),
     )
 
 
+def _confusion(
+    signature: Signature, target: NDArray[np.int64], probabilities: NDArray[np.float32]
+) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, confusion_matrix(target, probabilities.argmax(1), labels=_places(signature)).tolist()))
+
+
 def by_slice(
-    name: str, column: Any, target: NDArray[np.int64], probabilities: NDArray[np.float32], positive: int
+    name: str, column: Any, target: NDArray[Any], answers: NDArray[np.float32], signature: Signature
 ) -> Iterator[SliceMetrics]:
     """Metrics for each value of a column; a numeric one with many values is cut at its quantiles."""
     texts = slice_texts(column)
@@ -65,7 +70,7 @@ def by_slice(
     largest = sorted(sorted(zip(-counts, found, strict=True))[:SLICES], key=lambda pair: str(pair[1]))
     for _, value in largest:
         rows = texts == value
-        yield SliceMetrics(name, str(value), int(rows.sum()), measure(target[rows], probabilities[rows], positive))
+        yield SliceMetrics(name, str(value), int(rows.sum()), figures(signature, target[rows], answers[rows]))
 
 
 def slice_texts(column: Any) -> NDArray[np.object_]:
@@ -83,7 +88,7 @@ def slice_texts(column: Any) -> NDArray[np.object_]:
 
 
 def compare(
-    request: RunRequest, held: pd.DataFrame, target: NDArray[np.int64], signature: Signature, read: Read
+    request: RunRequest, held: pd.DataFrame, target: NDArray[Any], signature: Signature, read: Read
 ) -> ChampionMetrics:
     """The champion on the same held-out rows, encoded by its own signature, or why that says nothing."""
     champion = request.champion
@@ -97,16 +102,16 @@ def compare(
         model = read(champion.model)
     except (FileNotFoundError, objects.DigestMismatch, msgspec.DecodeError) as error:
         return _inconclusive(champion, f"its files cannot be used: {store_message(error)}")
-    if its.classes != signature.classes or its.target != signature.target:
-        return _inconclusive(champion, f"it predicts {its.target} as {', '.join(its.classes)}")
+    if (its.task, its.classes, its.target) != (signature.task, signature.classes, signature.target):
+        return _inconclusive(champion, f"it predicts {its.target} as {', '.join(its.classes) or 'a number'}")
     absent = [item.name for item in its.inputs if item.name not in held.columns]
     if absent:
         return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
     try:
-        _, probabilities = probabilities_of(model, encode(its, held))
+        answers = answers_of(its.task, model, encode(its, held))
     except EstimatorError as error:
         return _inconclusive(champion, str(error))
-    return ChampionMetrics(champion.version, measure(target, probabilities, its.positive), len(target))
+    return ChampionMetrics(champion.version, figures(its, target, answers), len(target))
 
 
 def verified_reader(credentials: Mapping[str, str]) -> Read:
@@ -139,6 +144,6 @@ def _roc(happened: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tup
     return tuple((float(false[i]), float(true[i])) for i in keep)
 
 
-def _calibration(happened: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> Iterator[CalibrationBin]:
-    for rows in np.array_split(np.argsort(probabilities, kind="stable"), min(_CALIBRATION_BINS, len(probabilities))):
-        yield CalibrationBin(float(probabilities[rows].mean()), float(happened[rows].mean()), len(rows))
+def _calibration(happened: NDArray[Any], predicted: NDArray[np.float64]) -> Iterator[CalibrationBin]:
+    for rows in np.array_split(np.argsort(predicted, kind="stable"), min(_CALIBRATION_BINS, len(predicted))):
+        yield CalibrationBin(float(predicted[rows].mean()), float(happened[rows].mean()), len(rows))

@@ -1,4 +1,4 @@
-"""The metrics that gates and monitors know, from class probabilities."""
+"""The metrics that gates and monitors know, of a classification from class probabilities."""
 
 import math
 from collections.abc import Callable
@@ -8,27 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from perennial.contracts.result import METRICS
+from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from perennial.contracts.signature import Signature
+from perennial_components.evaluate.errors import error_score, measure_errors
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating[Any]]
 
 
+def figures(signature: Signature, target: NDArray[Any], answers: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """Every metric of the signature's task that is defined: ``answers`` [N, K] are probabilities, or predictions [N, 1]
+    of a Regression.
+    """
+    if signature.task == "Regression":
+        return measure_errors(target, answers[:, 0])
+    return measure(target, answers, signature.positive)
+
+
 def measure(target: Labels, probabilities: Probabilities, positive: int = 1) -> dict[str, float]:
-    """Every metric of ``METRICS`` that is defined on these rows.
+    """Every metric of ``CLASSIFICATION_METRICS`` that is defined on these rows.
 
     ``target`` [N] are class indices, ``probabilities`` [N, K]. With two classes precision, recall, F1, ROC AUC and
     average precision are those of the class ``positive``; with more they are unweighted means over the classes (ROC AUC
     one against the rest). The Brier score is the mean squared distance of the positive class's probability, with more
     classes that of the whole vector.
     """
-    found = {name: _value(name, target, probabilities, positive) for name in METRICS}
+    found = {name: _value(name, target, probabilities, positive) for name in CLASSIFICATION_METRICS}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def score(name: str, target: Labels, probabilities: Probabilities, positive: int = 1) -> float:
-    """One metric, NaN where it is undefined on these rows."""
-    return _value(name, target, probabilities, positive)
+def score(name: str, target: NDArray[Any], answers: Probabilities, positive: int = 1) -> float:
+    """One metric of either task, NaN where it is undefined on these rows; ``answers`` are as in :func:`figures`."""
+    if name in REGRESSION_METRICS:
+        return error_score(name, target, answers[:, 0])
+    return _value(name, target, answers, positive)
 
 
 def _value(name: str, target: Labels, probabilities: Probabilities, positive: int) -> float:

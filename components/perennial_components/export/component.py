@@ -32,10 +32,11 @@ def export(
         from perennial_components.export.estimator import load_estimator
         from perennial_components.threads import threads_for
 
-        features = storage.read_encoded(rows.path).features
+        asked, encoded = storage.read_request(request), storage.read_encoded(rows.path)
+        spread = float(encoded.target.std()) if asked.task == "Regression" else None
         fitted = load_estimator(model.path)
-        with threads_for(len(features)):
-            exported, found = core.export(fitted, features, storage.read_request(request).model)
+        with threads_for(len(encoded.features)):
+            exported, found = core.export(fitted, encoded.features, asked.model, spread)
         Path(served.path).write_bytes(Path(model.path).read_bytes() if exported is None else exported)
         storage.write_json(parity.path, found)
         compared = {} if found.difference is None else {"parity": found.difference}

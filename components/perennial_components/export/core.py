@@ -1,4 +1,6 @@
-"""ONNX with one float tensor in, label and probabilities out, and the proof that it answers as the estimator does."""
+"""ONNX with one float tensor in, label and probabilities (or a Regression's number) out, and the proof that it answers
+as the estimator does.
+"""
 
 from typing import Any
 
@@ -8,7 +10,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 
 from perennial_components.failure import RunError
-from perennial_components.inference import probabilities_of
+from perennial_components.inference import probabilities_of, values_of
 from perennial_components.records import Parity
 
 TOLERANCE = 1e-4
@@ -16,13 +18,18 @@ _OPSET = 18
 _REASON = 400
 
 
-def export(model: Any, features: NDArray[np.float32], name: str) -> tuple[bytes | None, Parity]:
+def export(
+    model: Any, features: NDArray[np.float32], name: str, spread: float | None = None
+) -> tuple[bytes | None, Parity]:
     """The ONNX bytes of ``model`` and how they differ from it on ``features``; None, and why, when it has no such form.
 
-    A conversion that fails and one that answers otherwise are alike: the model itself can be served.
+    A conversion that fails and one that answers otherwise are alike: the model itself can be served. ``spread`` is the
+    standard deviation of a Regression's target; None says that the model classifies.
     """
     try:
         converted = convert(model, features.shape[1], name)
+        if spread is not None:
+            return converted, check_values(model, converted, features, spread)
         return converted, check_parity(model, converted, features)
     except RunError as error:
         reason = error.message
@@ -34,12 +41,12 @@ def export(model: Any, features: NDArray[np.float32], name: str) -> tuple[bytes 
 
 def convert(model: Any, features: int, name: str) -> bytes:
     """The ONNX bytes of ``model``: input ``features`` float32 [N, F]; outputs ``label`` int64 [N] and ``probabilities``
-    float32 [N, K]. The same model gives the same bytes.
+    float32 [N, K], of a regressor ``variable`` float32 [N, 1]. The same model gives the same bytes.
     """
     proto = to_onnx(
         model,
         initial_types=[("features", FloatTensorType([None, features]))],
-        options={"zipmap": False},
+        options={"zipmap": False} if hasattr(model, "predict_proba") else None,
         target_opset=_OPSET,
         naming="n",
         name=name,
@@ -60,5 +67,17 @@ def check_parity(model: Any, onnx: bytes, features: NDArray[np.float32]) -> Pari
             "ExportMismatch",
             f"the exported model differs from the estimator by up to {difference:.2g} in a probability over"
             f" {len(features)} rows ({TOLERANCE:g} is allowed); {wrong} labels disagree with their probabilities",
+        )
+    return Parity(difference=difference, rows=len(features))
+
+
+def check_values(model: Any, onnx: bytes, features: NDArray[np.float32], spread: float) -> Parity:
+    """As :func:`check_parity` does, of a Regression's predictions in units of ``spread``."""
+    difference = float(np.max(np.abs(model.predict(features) - values_of(onnx, features)[:, 0]))) / spread
+    if not difference <= TOLERANCE:
+        raise RunError(
+            "ExportMismatch",
+            f"the exported model differs from the estimator by {difference:.2g} of the target's standard deviation"
+            f" over {len(features)} rows ({TOLERANCE:g} is allowed)",
         )
     return Parity(difference=difference, rows=len(features))

@@ -1,4 +1,4 @@
-"""Tabular classification: from CSV files to a registered, exported, measured model."""
+"""Tabular classification and regression: from CSV files to a registered, exported, measured model."""
 
 from kfp import dsl
 
@@ -12,7 +12,7 @@ from perennial_components.split.component import split
 from perennial_components.tune.component import tune
 
 
-@dsl.pipeline(name="perennial-tabular", description="Tabular classification")
+@dsl.pipeline(name="perennial-tabular", description="Tabular classification and regression")
 def tabular(request: str) -> dsl.Artifact:
     """Trains, measures and registers one model.
 

@@ -20,6 +20,10 @@ TITLES = {
     "average_precision": "Average precision",
     "log_loss": "Log loss",
     "brier": "Brier score",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+    "r2": "R²",
+    "mape": "Mean absolute percentage error",
 }
 _SIZE = 240
 
@@ -36,11 +40,13 @@ def render(account: Account) -> str:
         request=account.request,
         evaluation=evaluation,
         best=account.tuned.candidates[account.tuned.winner],
-        positive=positive_words(account),
+        regression=account.signature.task == "Regression",
+        positive="" if account.signature.task == "Regression" else positive_words(account),
+        plot=scatter(evaluation.pairs) if evaluation.pairs else None,
         counts=_counts(account),
         words=metric_words(account),
         titles=TITLES,
-        names=[name for name in METRICS if name in evaluation.metrics],
+        names=[name for name in METRICS[account.signature.task] if name in evaluation.metrics],
         lower=LOWER_IS_BETTER,
         roc=polyline(evaluation.roc),
         calibration=[
@@ -62,6 +68,8 @@ def positive_words(account: Account) -> str:
 
 def metric_words(account: Account) -> dict[str, str]:
     """What each figure means for somebody who does not compute it."""
+    if account.signature.task == "Regression":
+        return _error_words(account)
     metrics, positive = account.evaluation.metrics, positive_words(account)
     binary = len(account.signature.classes) == 2
     which = f"rows with {positive}" if binary else "rows of a class"
@@ -79,6 +87,25 @@ def metric_words(account: Account) -> dict[str, str]:
     if not binary:
         said["brier"] = "mean squared distance of the probabilities from what happened; 0 is perfect"
     return {name: text.format(100 * metrics[name]) for name, text in said.items() if name in metrics}
+
+
+def _error_words(account: Account) -> dict[str, str]:
+    metrics, target = account.evaluation.metrics, account.signature.target
+    said = {
+        "mae": f"a prediction of {target} is off by this much on average",
+        "rmse": "the same with large errors weighing more; never under the mean absolute error",
+        "r2": "share of the target's variance that the model explains; 0 is as good as always saying the mean",
+        "mape": "a prediction is off by {0:.0f} % of the true value on average",
+    }
+    return {name: text.format(100 * metrics[name]) for name, text in said.items() if name in metrics}
+
+
+def scatter(pairs: Iterable[tuple[float, float]]) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+    """(predicted, actual) as places in the plot, both on one scale, and the scale's ends."""
+    points = list(pairs)
+    low, high = min(map(min, points)), max(map(max, points))
+    wide = (high - low) or 1.0
+    return [(_x((a - low) / wide), _y((b - low) / wide)) for a, b in points], (low, low + wide)
 
 
 def polyline(points: Iterable[tuple[float, float]]) -> str:

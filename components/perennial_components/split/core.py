@@ -9,14 +9,21 @@ from perennial_components.failure import RunError
 from perennial_components.split.encoding import class_indices, encode, signature_of, target_labels
 from perennial_components.split.hashing import held_out
 from perennial_components.storage import Encoded
+from perennial_components.table import numbers
+
+_LEAST_HELD = 2
+"""Held-out rows from which R2 says something."""
 
 
 def split(request: RunRequest, table: pd.DataFrame) -> tuple[Encoded, Signature]:
     """The encoded rows, which of them are held out, and the signature they are encoded by.
 
-    Raises RunError (DataRejected) when the rows left to train on, or those held out, lack a class.
+    Raises RunError (DataRejected) when the rows left to train on, or those held out, lack a class (of a
+    Regression: are too few).
     """
     signature = signature_of(request, table)
+    if request.task == "Regression":
+        return _of_numbers(request, table, signature), signature
     target = class_indices(signature.classes, target_labels(request.target, table[request.target.column]))
     held = held_out(table, test=request.split.test, seed=request.split.seed, key=request.split.key)
     for index, label in enumerate(signature.classes):
@@ -29,3 +36,16 @@ def split(request: RunRequest, table: pd.DataFrame) -> tuple[Encoded, Signature]
                 f" {request.folds} (one a fold) and 1 are needed: more data, or another split.test or split.key",
             )
     return Encoded(features=encode(signature, table), target=target, held=held), signature
+
+
+def _of_numbers(request: RunRequest, table: pd.DataFrame, signature: Signature) -> Encoded:
+    target = numbers(table[signature.target])
+    held = held_out(table, test=request.split.test, seed=request.split.seed, key=request.split.key)
+    trained, tested = int(np.sum(~held)), int(np.sum(held))
+    if trained < request.folds or tested < _LEAST_HELD:
+        raise RunError(
+            "DataRejected",
+            f"there are {trained} rows to train on and {tested} held out; {request.folds} (one a fold) and"
+            f" {_LEAST_HELD} are needed: more data, or another split.test or split.key",
+        )
+    return Encoded(features=encode(signature, table), target=target, held=held)

@@ -15,6 +15,8 @@ def signature_of(request: RunRequest, table: pd.DataFrame) -> Signature:
     """Inputs in the order of the request, numeric ones first; categories and classes are all that occur, as text."""
     inputs = [_numeric_input(name, table[name]) for name in request.numeric]
     inputs += [_categorical_input(name, table[name]) for name in request.categorical]
+    if request.task == "Regression":
+        return Signature("Regression", tuple(inputs), request.target.column, classes=(), positive=0)
     labels = target_labels(request.target, table[request.target.column])
     return Signature(
         task="Classification",

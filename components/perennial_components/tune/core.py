@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from perennial.contracts.request import Candidate, RunRequest, SearchRange
@@ -26,7 +26,7 @@ class _Trial(msgspec.Struct, frozen=True):
     parameters: dict[str, Value]
     score: float
     deviation: float
-    probabilities: NDArray[np.float64]
+    answers: NDArray[np.float64]
 
 
 def tune(request: RunRequest, signature: Signature, rows: Encoded) -> tuple[Pipeline, Tuned, OutOfFold]:
@@ -34,12 +34,15 @@ def tune(request: RunRequest, signature: Signature, rows: Encoded) -> tuple[Pipe
 
     Raises RunError (TrainingFailed) for a metric or parameter that does not exist and for values an estimator refuses.
     """
-    if request.metric not in METRICS:
-        raise RunError("TrainingFailed", f"there is no metric {request.metric!r}{nearest(request.metric, METRICS)}")
+    known = METRICS[request.task]
+    if request.metric not in known:
+        said = f"{request.task} has no metric {request.metric!r}{nearest(request.metric, known)}"
+        raise RunError("TrainingFailed", said)
     for candidate in request.candidates:
-        require_known(candidate)
+        require_known(candidate, request.task)
     features, target = rows.features[~rows.held], rows.target[~rows.held]
-    folds = StratifiedKFold(request.folds, shuffle=True, random_state=request.seed)
+    kind = KFold if request.task == "Regression" else StratifiedKFold
+    folds = kind(request.folds, shuffle=True, random_state=request.seed)
     places = list(folds.split(features, target))
     best: list[_Trial] = []
     scores: list[CandidateScore] = []
@@ -53,9 +56,10 @@ def tune(request: RunRequest, signature: Signature, rows: Encoded) -> tuple[Pipe
         print(f"{candidate.algorithm}: {request.metric} {top.score:.4f} ± {top.deviation:.4f}, {top.parameters}")
     winner = max(range(len(best)), key=lambda i: _rank(request.metric, best[i].score))
     if not math.isfinite(best[winner].score):
-        raise RunError("TrainingFailed", f"{request.metric} is undefined in every fold: some hold a single class")
+        why = "its target does not vary there, or is 0" if request.task == "Regression" else "some hold a single class"
+        raise RunError("TrainingFailed", f"{request.metric} is undefined in every fold: {why}")
     model = _fit(request, signature, request.candidates[winner].algorithm, best[winner].parameters, features, target)
-    out_of_fold = OutOfFold(target=target, probabilities=best[winner].probabilities)
+    out_of_fold = OutOfFold(target=target, answers=best[winner].answers)
     return model, Tuned(candidates=tuple(scores), winner=winner), out_of_fold
 
 
@@ -97,17 +101,23 @@ def _cross_validate(
     candidate: Candidate,
     parameters: dict[str, Value],
     features: NDArray[np.float32],
-    target: NDArray[np.int64],
+    target: NDArray[Any],
     places: list[tuple[Any, Any]],
 ) -> _Trial:
-    probabilities = np.zeros((len(target), len(signature.classes)))
+    answers = np.zeros((len(target), max(len(signature.classes), 1)))
     found = []
     for fit, test in places:
         model = _fit(request, signature, candidate.algorithm, parameters, features[fit], target[fit])
-        probabilities[test] = model.predict_proba(features[test])
-        found.append(score(request.metric, target[test], probabilities[test], signature.positive))
+        answers[test] = _answers(model, signature, features[test])
+        found.append(score(request.metric, target[test], answers[test], signature.positive))
     defined = np.array([value for value in found if math.isfinite(value)] or [math.nan])
-    return _Trial(parameters, float(defined.mean()), float(defined.std()), probabilities)
+    return _Trial(parameters, float(defined.mean()), float(defined.std()), answers)
+
+
+def _answers(model: Pipeline, signature: Signature, features: NDArray[np.float32]) -> Any:
+    if signature.task == "Regression":
+        return model.predict(features).reshape(-1, 1)
+    return model.predict_proba(features)
 
 
 def _fit(
@@ -116,7 +126,7 @@ def _fit(
     algorithm: str,
     parameters: dict[str, Value],
     features: NDArray[np.float32],
-    target: NDArray[np.int64],
+    target: NDArray[Any],
 ) -> Pipeline:
     model = make(algorithm, parameters, signature, features, weight=request.imbalance, seed=request.seed)
     try:

@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from perennial.contracts.request import Candidate
-from perennial.contracts.signature import MISSING_CATEGORY, Signature
+from perennial.contracts.signature import MISSING_CATEGORY, Signature, Task
 from perennial_components.failure import RunError, nearest
 
 Value = float | int | str | bool | None
@@ -36,12 +36,20 @@ PARAMETERS: dict[str, dict[str, type]] = {
         "max_leaf_nodes": int,
         "min_samples_leaf": int,
     },
+    "Ridge": {"alpha": float, "fit_intercept": bool, "max_iter": int, "tol": float},
 }
 """The parameters that may be set or searched, by algorithm."""
 
+_TASK: dict[str, Task] = {"LogisticRegression": "Classification", "Ridge": "Regression"}
+"""Of the algorithms that know one task only."""
 
-def require_known(candidate: Candidate) -> None:
-    """Raises RunError (TrainingFailed) for a parameter that the algorithm does not have, or of another kind."""
+
+def require_known(candidate: Candidate, task: Task) -> None:
+    """Raises RunError (TrainingFailed) for an algorithm of another task, and for a parameter that it does not have or
+    that is of another kind.
+    """
+    if _TASK.get(candidate.algorithm, task) != task:
+        raise RunError("TrainingFailed", f"{candidate.algorithm} is for {_TASK[candidate.algorithm]}, not for {task}")
     known = PARAMETERS[candidate.algorithm]
     for name in (*candidate.parameters, *candidate.search):
         if name not in known:
@@ -74,18 +82,25 @@ def make(
     weight: Weight,
     seed: int,
 ) -> Pipeline:
-    """An unfitted pipeline from the tensor ``features`` [N, F] to class probabilities.
+    """An unfitted pipeline from the tensor ``features`` [N, F] to class probabilities, or to a Regression's number.
 
     Columns without any value in ``features``, the rows it will be fitted on, take no part in it.
     """
     balance = "balanced" if weight == "ClassWeight" else None
-    if algorithm == "LogisticRegression":
+    model: Any
+    if algorithm == "HistGradientBoosting":
+        if signature.task == "Regression":
+            model = HistGradientBoostingRegressor(random_state=seed, **parameters)
+        else:
+            model = HistGradientBoostingClassifier(class_weight=balance, random_state=seed, **parameters)
+        return Pipeline([("features", _columns(signature, features, "passthrough")), ("model", model)])
+    if algorithm == "Ridge":
+        model = Ridge(random_state=seed, **parameters)
+    else:
         settings: dict[str, Any] = {"max_iter": 1000, **parameters}
         model = LogisticRegression(class_weight=balance, random_state=seed, **settings)
-        steps = [("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
-        return Pipeline([("features", _columns(signature, features, Pipeline(steps))), ("model", model)])
-    trees = HistGradientBoostingClassifier(class_weight=balance, random_state=seed, **parameters)
-    return Pipeline([("features", _columns(signature, features, "passthrough")), ("model", trees)])
+    steps = [("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
+    return Pipeline([("features", _columns(signature, features, Pipeline(steps))), ("model", model)])
 
 
 def _columns(signature: Signature, features: NDArray[np.float32], numeric: Any) -> ColumnTransformer:

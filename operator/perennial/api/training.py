@@ -19,10 +19,28 @@ from perennial.api.common import (
     Time,
     rules,
 )
+from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from perennial.contracts.signature import Task
 
 Metric = Literal[
-    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss", "brier"
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "mae",
+    "rmse",
+    "r2",
+    "mape",
 ]
+DEFAULT_METRIC: dict[Task, Metric] = {"Classification": "roc_auc", "Regression": "rmse"}
+"""By task, where the spec names none. No default of the schema: that could not depend on the task."""
+_IN_TASK = f"(self.task == 'Regression' ? {list(REGRESSION_METRICS)} : {list(CLASSIFICATION_METRICS)})"
+_WHICH = f"Classification has {', '.join(CLASSIFICATION_METRICS)}; Regression has {', '.join(REGRESSION_METRICS)}"
 Scalar = Annotated[float | int | str | bool, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
@@ -54,7 +72,9 @@ class TargetColumn(Model):
 
     column: Column = Field(description="The column that holds the truth.")
     positive: Positive | None = Field(
-        default=None, description="Makes the target binary; without it each value is a class."
+        default=None,
+        description="Makes the target binary; without it each value is a class. "
+        "A Regression has none: its target is a number.",
     )
 
 
@@ -150,7 +170,10 @@ class SearchRangeSpec(Model):
 class CandidateSpec(Model):
     """An estimator to be tried."""
 
-    algorithm: Literal["LogisticRegression", "HistGradientBoosting"] = Field(description="The estimator.")
+    algorithm: Literal["LogisticRegression", "HistGradientBoosting", "Ridge"] = Field(
+        description="The estimator: LogisticRegression is for Classification, Ridge for Regression, "
+        "HistGradientBoosting for both."
+    )
     parameters: dict[str, Scalar] = Field(
         default={}, max_length=20, description="Fixed parameters by the names that scikit-learn gives them."
     )
@@ -162,7 +185,10 @@ class CandidateSpec(Model):
 class Tuning(Model):
     """How candidates are compared: cross-validation on the training rows."""
 
-    metric: Metric = Field(default="roc_auc", description="The figure that decides.")
+    metric: Metric | None = Field(
+        default=None,
+        description="The figure that decides; where unset, roc_auc for Classification and rmse for Regression.",
+    )
     trials: int = Field(default=20, ge=1, le=1000, description="Trials over all candidates together.")
     folds: int = Field(default=5, ge=2, le=20, description="Parts that the training rows are cut into.")
 
@@ -185,7 +211,10 @@ class Gate(Model):
 class ChampionGate(Model):
     """The challenger meets the deployed version on the same held-out rows."""
 
-    metric: Metric = Field(default="roc_auc", description="The figure that is compared.")
+    metric: Metric | None = Field(
+        default=None,
+        description="The figure that is compared; where unset, roc_auc for Classification and rmse for Regression.",
+    )
     min_improvement: float = Field(
         default=0.0, description="By how much the challenger must be better; negative lets a little loss pass."
     )
@@ -213,6 +242,37 @@ class Engine(Model):
     deadline: PositiveDuration = Field(default="1h", description="A run that takes longer is ended and failed.")
 
 
+_TASK_RULES = (
+    (
+        "self.task != 'Regression' || !has(self.data.target.positive)",
+        "data.target.positive is for Classification: the target of a Regression is a number",
+    ),
+    (
+        "self.task != 'Regression' || self.imbalance == 'None'",
+        "imbalance is for Classification: a Regression has no classes to weigh",
+    ),
+    (
+        f"!has(self.tuning.metric) || self.tuning.metric in {_IN_TASK}",
+        f"tuning.metric must be one of its task: {_WHICH}",
+    ),
+    (
+        f"self.evaluation.gates.all(gate, gate.metric in {_IN_TASK})",
+        f"a gate's metric must be one of its task: {_WHICH}",
+    ),
+    (
+        (
+            "!has(self.evaluation.champion) || !has(self.evaluation.champion.metric)"
+            f" || self.evaluation.champion.metric in {_IN_TASK}"
+        ),
+        f"evaluation.champion.metric must be one of its task: {_WHICH}",
+    ),
+    (
+        ("self.candidates.all(each, each.algorithm != (self.task == 'Regression' ? 'LogisticRegression' : 'Ridge'))"),
+        "LogisticRegression is for Classification, Ridge for Regression; HistGradientBoosting is for both",
+    ),
+)
+
+
 class TrainingSpec(Model):
     """How a model comes to be."""
 
@@ -232,13 +292,17 @@ class TrainingSpec(Model):
                 ),
                 "data.time must be neither a feature nor the target",
             ),
+            *_TASK_RULES,
         )
     )
     model: ModelName = Field(
         description="Name of the model; versions are <model>-v1, -v2, …",
         json_schema_extra=rules(("self == oldSelf", "model cannot be changed: make another ModelTraining")),
     )
-    task: Literal["Classification"] = Field(default="Classification", description="What kind of target it is.")
+    task: Task = Field(
+        default="Classification",
+        description="What kind of target it is: one of several classes, or a number (Regression).",
+    )
     data: DataSpec
     features: FeaturesSpec
     imbalance: Literal["None", "ClassWeight"] = Field(default="None", description="ClassWeight weighs rare classes up.")
@@ -251,6 +315,11 @@ class TrainingSpec(Model):
         default="Automatic", description="Manual: a version waits for spec.approval: Approved."
     )
     engine: Engine = Engine()
+
+    @property
+    def tuned_metric(self) -> Metric:
+        """The metric that candidates are compared by."""
+        return self.tuning.metric or DEFAULT_METRIC[self.task]
 
 
 class Trigger(Status):

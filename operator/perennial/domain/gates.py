@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perennial.api.training import ChampionGate, Evaluation, Gate
+from perennial.api.training import DEFAULT_METRIC, ChampionGate, Evaluation, Gate
 from perennial.api.version import ChampionRecord, GateRecord
 from perennial.contracts.request import Champion, Split
 from perennial.contracts.result import LOWER_IS_BETTER, RunResult, SliceMetrics
@@ -94,7 +94,8 @@ def compare(gate: ChampionGate, result: RunResult, champion: Champion, split: Sp
     """The challenger against ``champion`` on the same held-out rows."""
     measured = result.champion
     metrics = measured.metrics if measured else {}
-    mine, its = result.metrics.get(gate.metric), metrics.get(gate.metric)
+    metric = gate.metric or DEFAULT_METRIC[result.signature.task]
+    mine, its = result.metrics.get(metric), metrics.get(metric)
     why = ""
     if champion.split != split:
         why = "its split settings differ: rows held out here may be among those it learned from"
@@ -103,15 +104,15 @@ def compare(gate: ChampionGate, result: RunResult, champion: Champion, split: Sp
     elif measured.inconclusive:
         why = measured.inconclusive
     elif mine is None or its is None or not (math.isfinite(mine) and math.isfinite(its)):
-        why = f"{gate.metric} was not measured for both"
+        why = f"{metric} was not measured for both"
     rows = measured.rows if measured else 0
     if why or mine is None or its is None:
         message = f"not compared with {champion.version}: {why}"
         return _champion(champion.version, metrics, rows, "Inconclusive", message)
-    gain = its - mine if gate.metric in LOWER_IS_BETTER else mine - its
+    gain = its - mine if metric in LOWER_IS_BETTER else mine - its
     better = gain >= gate.min_improvement - _TOLERANCE
     here, there = _apart(mine, its, 3)
-    message = f"{gate.metric} {here} against {champion.version}'s {there} on the same {rows} rows"
+    message = f"{metric} {here} against {champion.version}'s {there} on the same {rows} rows"
     if not better:
         message += f": better by at least {gate.min_improvement:g} was asked for" if gate.min_improvement > 0 else (
             ": the deployed version is better"

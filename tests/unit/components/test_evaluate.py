@@ -9,7 +9,7 @@ import pytest
 
 from perennial.contracts import objects
 from perennial.contracts.request import Artifact, Champion, Split
-from perennial.contracts.result import METRICS
+from perennial.contracts.result import CLASSIFICATION_METRICS
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.calibration import calibration_points
 from perennial_components.evaluate.core import compare, evaluate, verified_reader
@@ -43,7 +43,7 @@ def test_challenger_and_champion_on_the_same_rows(everyone: Any, champion: Champ
     asked, table, rows, signature, model, _ = everyone
     asked = msgspec.structs.replace(asked, champion=champion)
     found = evaluate(asked, table, rows, signature, model, verified_reader({}))
-    assert set(found.metrics) == set(METRICS)
+    assert set(found.metrics) == set(CLASSIFICATION_METRICS)
     assert found.rows == int(rows.held.sum()) == sum(map(sum, found.confusion))
     assert found.champion is not None
     assert found.champion.inconclusive == ""

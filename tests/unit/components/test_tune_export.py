@@ -50,7 +50,7 @@ def test_the_same_data_and_seed_give_the_same_model(hospitals: Prepared) -> None
     with threads_for(920):
         first, second = (tune(asked, signature, rows) for _ in range(2))
     assert first[1] == second[1]
-    np.testing.assert_array_equal(first[2].probabilities, second[2].probabilities)
+    np.testing.assert_array_equal(first[2].answers, second[2].answers)
     assert convert(first[0], 13, "m") == convert(second[0], 13, "m")
     assert [candidate.trials for candidate in first[1].candidates] == [2, 2]
 
@@ -164,7 +164,7 @@ def test_three_classes_export_too(hospitals: Prepared) -> None:
     rows, signature = split(asked, table)
     assert signature.classes == ("1", "2", "3", "4")
     model, _, out_of_fold = tune(asked, signature, rows)
-    assert out_of_fold.probabilities.shape[1] == 4
+    assert out_of_fold.answers.shape[1] == 4
     check_parity(model, convert(model, 7, "cp"), rows.features)
 
 

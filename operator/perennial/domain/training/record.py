@@ -45,8 +45,10 @@ def read_result(data: bytes, begun: Started) -> RunResult:
     for name, artifact in result.artifacts.items():
         if not artifact.uri.startswith(f"{begun.request.output}/") or "/../" in artifact.uri:
             raise Malformed(f"{name} is at {artifact.uri}, outside of the run's folder {begun.request.output}")
-    if not math.isfinite(result.metrics.get(begun.spec.tuning.metric, math.nan)):
-        raise Malformed(f"result.json has no {begun.spec.tuning.metric} on the held-out rows")
+    if result.signature.task != begun.spec.task:
+        raise Malformed(f"result.json is of a {result.signature.task}, a {begun.spec.task} was asked for")
+    if not math.isfinite(result.metrics.get(begun.spec.tuned_metric, math.nan)):
+        raise Malformed(f"result.json has no {begun.spec.tuned_metric} on the held-out rows")
     return result
 
 
@@ -57,9 +59,11 @@ def version_name(training: ModelTraining, number: int) -> str:
 
 def score(result: RunResult, begun: Started) -> Score:
     """The tuned metric on the held-out rows."""
-    metric = begun.spec.tuning.metric
+    metric = begun.spec.tuned_metric
     value = result.metrics[metric]
-    return Score(metric=metric, value=value, text=f"{metric} {value:.3f}")
+    # An error is in the target's unit, whatever that is.
+    text = f"{value:.6g}" if begun.spec.task == "Regression" else f"{value:.3f}"
+    return Score(metric=metric, value=value, text=f"{metric} {text}")
 
 
 def is_ours(version: ModelVersion, training: ModelTraining, run: Run) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from perennial.api.training import CandidateSpec, DataSpec, ModelTraining, Run, TrainingSpec
+from perennial.api.training import DEFAULT_METRIC, CandidateSpec, DataSpec, ModelTraining, Run, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
 from perennial.contracts import request as contract
 from perennial.contracts.names import FILE_SIGNATURE, model_file
@@ -57,8 +57,22 @@ def spec_hash(spec: TrainingSpec) -> str:
 
     So an operator that knows more fields than the one before retrains nothing.
     """
-    plain = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_HASHED)
+    plain = _without_default_metrics(spec).model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_HASHED
+    )
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _without_default_metrics(spec: TrainingSpec) -> TrainingSpec:
+    """Older schemas wrote their default, roc_auc, into the objects: it means what nothing means."""
+    usual = DEFAULT_METRIC[spec.task]
+    tuning, champion = spec.tuning, spec.evaluation.champion
+    if tuning.metric == usual:
+        spec = spec.model_copy(update={"tuning": tuning.model_copy(update={"metric": None})})
+    if champion and champion.metric == usual:
+        plain = spec.evaluation.model_copy(update={"champion": champion.model_copy(update={"metric": None})})
+        spec = spec.model_copy(update={"evaluation": plain})
+    return spec
 
 
 def job_name(training: ModelTraining, number: int) -> str:
@@ -89,7 +103,7 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         split=split(spec),
         imbalance=spec.imbalance,
         candidates=tuple(map(_candidate, spec.candidates)),
-        metric=spec.tuning.metric,
+        metric=spec.tuned_metric,
         trials=spec.tuning.trials,
         folds=spec.tuning.folds,
         slices=tuple(sorted({gate.by for gate in spec.evaluation.gates if gate.by})),
