@@ -95,6 +95,51 @@ async def test_good_manifests_are_taken(api: KubernetesApi, namespace: str, kind
     assert await api.create(manifest)
 
 
+def regression(**changes: Any) -> Json:
+    """A good ModelTraining of a Regression, but for ``changes`` of its spec."""
+    made = copy.deepcopy(TRAINING)
+    made["spec"] |= {
+        "task": "Regression",
+        "data": {"source": {"uri": "s3://data/diabetes/*.csv"}, "target": {"column": "progression"}},
+        "candidates": [{"algorithm": "Ridge"}, {"algorithm": "HistGradientBoosting"}],
+        "evaluation": {"gates": [{"metric": "mae", "max": 60}], "champion": {}},
+    } | changes
+    return made
+
+
+async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: KubernetesApi, namespace: str) -> None:
+    manifest = regression()
+    manifest["metadata"]["namespace"] = namespace
+    spec = (await api.create(manifest))["spec"]
+    assert "metric" not in spec["tuning"]
+    assert "metric" not in spec["evaluation"]["champion"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tuning": {"metric": "roc_auc"}}, "tuning.metric must be one of its task"),
+        ({"evaluation": {"gates": [{"metric": "accuracy", "min": 0.8}]}}, "a gate's metric must be one of its task"),
+        ({"evaluation": {"champion": {"metric": "brier"}}}, "evaluation.champion.metric must be one of its task"),
+        ({"imbalance": "ClassWeight"}, "imbalance is for Classification"),
+        ({"candidates": [{"algorithm": "LogisticRegression"}]}, "LogisticRegression is for Classification"),
+        (
+            {"data": {"source": {"uri": "s3://data/x.csv"}, "target": {"column": "y", "positive": {"above": 0}}}},
+            "data.target.positive is for Classification",
+        ),
+        ({"task": "Classification"}, "a gate's metric must be one of its task: Classification has accuracy"),
+        (
+            {"task": "Classification", "evaluation": {}},
+            "LogisticRegression is for Classification, Ridge for Regression",
+        ),
+    ],
+)
+async def test_what_belongs_to_the_other_task_is_refused(
+    api: KubernetesApi, namespace: str, changes: Json, said: str
+) -> None:
+    assert said in await refusal(api, namespace, regression(**changes))
+
+
 GATEWAY: Json = {"provider": "Gateway", "parentRef": {"name": "gate", "namespace": "edge"}, "hostnames": ["*.example"]}
 
 
