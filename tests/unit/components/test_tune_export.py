@@ -235,7 +235,7 @@ def test_draws_cover_the_range_on_its_scale_and_whole_numbers_are_whole() -> Non
             {"candidates": (Candidate("LogisticRegression", search={"C": SearchRange(0, 2, "Log")}),)},
             "a range on a Log scale must start above 0, not at 0",
         ),
-        ({"metric": "roc_acu"}, "there is no metric 'roc_acu' (did you mean 'roc_auc'?)"),
+        ({"metric": "roc_acu"}, "Classification has no metric 'roc_acu' (did you mean 'roc_auc'?)"),
     ],
 )
 def test_settings_that_make_no_sense(hospitals: Prepared, changes: dict[str, Any], message: str) -> None:
