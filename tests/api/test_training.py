@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from perennial.api.training import ModelTraining, Run
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.contracts.names import FILE_RESULT, STORE_READ_SECRET
 from perennial.contracts.objects import sha256
 from perennial.contracts.request import Artifact, RunRequest

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from perennial.api.common import Conditions, Generation, Model, ModelName, Name, Object, Status, Time, rules
-from perennial.api.training import Metric, Trigger
+from perennial.api.evaluation import Metric
+from perennial.api.run import Trigger
 
 Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content, hex.")]
 Metrics = Annotated[dict[str, float], Field(max_length=50, description="Figures by name.")]

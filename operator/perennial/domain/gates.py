@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perennial.api.training import DEFAULT_METRIC, ChampionGate, Evaluation, Gate
+from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate, Evaluation, Gate
 from perennial.api.version import ChampionRecord, GateRecord
 from perennial.contracts.request import Champion, Split
 from perennial.contracts.result import LOWER_IS_BETTER, RunResult, SliceMetrics

@@ -8,7 +8,8 @@ from perennial.adapters.store import StoreSecretMissing, StoreUnavailable
 from perennial.api.common import API_VERSION
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining, Run
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FILE_RESULT, LABEL_RUN, LABEL_TRAINING
 from perennial.contracts.objects import DigestMismatch, sha256

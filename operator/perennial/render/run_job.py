@@ -3,7 +3,8 @@
 from typing import Any
 
 from perennial.api.common import API_VERSION, seconds
-from perennial.api.training import ModelTraining, Run
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.contracts.names import (
     LABEL_MANAGED_BY,
     LABEL_NAME,

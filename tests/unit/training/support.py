@@ -9,7 +9,8 @@ import msgspec
 from perennial.api.common import format_time
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining, Run, TrainingStatus
+from perennial.api.run import Run, TrainingStatus
+from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_RESULT, FILE_SIGNATURE
 from perennial.contracts.objects import sha256

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perennial.api.training import ChampionGate, Evaluation, Gate
+from perennial.api.evaluation import ChampionGate, Evaluation, Gate
 from perennial.contracts.request import Artifact, Champion, Split
 from perennial.contracts.result import ChampionMetrics
 from perennial.domain.gates import compare, evaluate, judge

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from perennial.api.training import ChampionGate, Evaluation, ModelTraining, Run
+from perennial.api.evaluation import ChampionGate, Evaluation
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.contracts.request import Artifact, Champion, RunRequest, Split
 from perennial.contracts.result import ChampionMetrics, RunResult
 from perennial.contracts.signature import Input, Signature

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from perennial.api.common import format_time, seconds
 from perennial.api.deployment import DeploymentStatus
 from perennial.api.drift import MonitorSpec
-from perennial.api.training import ModelTraining, Run
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.api.verdict import Action, MonitorStatus, PerformanceEvidence, Verdict
 from perennial.api.version import ModelVersion
 from perennial.domain.drift.breaker import Last, uncured

@@ -10,7 +10,8 @@ for, and a changed spec starts the next. A failed run is not repeated until some
 
 from datetime import datetime
 
-from perennial.api.training import ModelTraining, Run, Trigger
+from perennial.api.run import Run, Trigger
+from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import Delete, Plan
 from perennial.domain.training import triggers

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from perennial.api.common import API_VERSION
-from perennial.api.training import ModelTraining, Run
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.api.version import ArtifactRecord, DataRecord, ModelVersion, Record, Score, SliceRecord, SplitRecord
 from perennial.contracts.names import (
     FILE_BASELINE,

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from pydantic import ValidationError
 
-from perennial.api.training import Run
+from perennial.api.run import Run
 from perennial.api.version import ModelVersion
 from perennial.contracts.result import RunResult
 from perennial.domain.gates import Verdict, evaluate

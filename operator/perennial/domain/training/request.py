@@ -11,7 +11,11 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from perennial.api.training import DEFAULT_METRIC, CandidateSpec, DataSpec, ModelTraining, Run, TrainingSpec
+from perennial.api.candidates import CandidateSpec
+from perennial.api.data import DataSpec
+from perennial.api.evaluation import DEFAULT_METRIC
+from perennial.api.run import Run
+from perennial.api.training import ModelTraining, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
 from perennial.contracts import request as contract
 from perennial.contracts.names import FILE_SIGNATURE, model_file

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from perennial.api.common import parse_time
-from perennial.api.training import Engine
+from perennial.api.run import Engine
 from perennial.contracts.names import STORE_SECRET
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import RunOutcome

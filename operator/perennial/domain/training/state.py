@@ -7,7 +7,8 @@ from typing import Any
 
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining, Run, TrainingStatus
+from perennial.api.run import Run, TrainingStatus
+from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.request import Artifact
 from perennial.domain.plan import Event, Plan, Step

@@ -4,7 +4,7 @@
 ``Running``: whether a run is under way.
 """
 
-from perennial.api.training import Run
+from perennial.api.run import Run
 from perennial.api.version import ModelVersion
 from perennial.domain.conditions import Truth, condition
 from perennial.domain.training.state import Draft, finished, running

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
-from perennial.api.training import ModelTraining, Trigger
+from perennial.api.run import Trigger
+from perennial.api.training import ModelTraining
 from perennial.api.verdict import Action
 from perennial.contracts.names import ANNOTATION_REQUEST
 from perennial.domain.training.request import spec_hash

@@ -1,0 +1,60 @@
+"""The evaluation of a ModelTraining: its metrics, gates, and the meeting with the champion."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from perennial.api.common import Column, Model, rules
+from perennial.contracts.signature import Task
+
+Metric = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "mae",
+    "rmse",
+    "r2",
+    "mape",
+]
+DEFAULT_METRIC: dict[Task, Metric] = {"Classification": "roc_auc", "Regression": "rmse"}
+"""By task, where the spec names none. No default of the schema: that could not depend on the task."""
+
+
+class Gate(Model):
+    """A bound that a version must hold on the held-out rows."""
+
+    model_config = ConfigDict(json_schema_extra=rules(("has(self.min) || has(self.max)", "give min or max")))
+    metric: Metric = Field(description="The figure that is bounded.")
+    min: float | None = Field(default=None, description="The smallest value that passes.")
+    max: float | None = Field(default=None, description="The greatest value that passes.")
+    by: Column | None = Field(
+        default=None, description="Hold it for every value of this column that has at least minRows rows."
+    )
+    min_rows: int | None = Field(
+        default=None, ge=1, description="Slices with fewer held-out rows are not judged; 20 where unset."
+    )
+
+
+class ChampionGate(Model):
+    """The challenger meets the deployed version on the same held-out rows."""
+
+    metric: Metric | None = Field(
+        default=None,
+        description="The figure that is compared; where unset, roc_auc for Classification and rmse for Regression.",
+    )
+    min_improvement: float = Field(
+        default=0.0, description="By how much the challenger must be better; negative lets a little loss pass."
+    )
+
+
+class Evaluation(Model):
+    """What a version must show before it is registered as fit to serve."""
+
+    gates: list[Gate] = Field(default=[], max_length=50, description="Bounds that must all hold.")
+    champion: ChampionGate | None = None
