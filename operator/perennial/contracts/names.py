@@ -69,6 +69,7 @@ FILE_MODEL = "model.onnx"
 FILE_SIGNATURE = "signature.json"
 FILE_BASELINE = "baseline.json"
 FILE_RESULT = "result.json"
+FILE_PROGRESS = "progress.json"
 FILE_REPORT = "report.html"
 FILE_SKOPS = "model.skops"
 
