@@ -124,7 +124,7 @@ class Predictions(Model):
     tolerance: float | None = Field(default=None, ge=0, le=10, description="Its smallest index that matters.")
 
 
-PerformanceMetric = Literal["accuracy", "precision", "recall", "f1", "log_loss"]
+PerformanceMetric = Literal["accuracy", "precision", "recall", "f1", "log_loss", "mae", "rmse"]
 
 
 class Performance(Model):
@@ -132,17 +132,29 @@ class Performance(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.metric != 'log_loss' || self.source == 'Labels'", "log_loss is known from labels only"),
+            (
+                "!has(self.metric) || self.metric != 'log_loss' || self.source == 'Labels'",
+                "log_loss is known from labels only",
+            ),
         )
     )
-    metric: PerformanceMetric = Field(default="accuracy", description="The figure that is judged.")
-    max_drop: float = Field(
-        default=0.05, gt=0, le=1, description="Largest drop that is let pass (rise, of log_loss), absolute."
+    metric: PerformanceMetric | None = Field(
+        default=None,
+        description="The figure that is judged; unset: accuracy, of a Regression mae. mae and rmse are a Regression's, "
+        "the others are for classes.",
+    )
+    max_drop: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Largest drop that is let pass (rise, of log_loss), absolute; unset: 0.05. Of mae and rmse the "
+        "largest rise as a share of the held-out figure: 0.1, as where it is unset, lets 10 % more pass.",
     )
     source: Literal["Labels", "Estimated", "Both"] = Field(
         default="Labels",
-        description="Labels: from feedback with the truth. Estimated: from calibrated probabilities, without labels; "
-        "it is blind to a change of what inputs mean. Both: labels where there are enough, otherwise the estimate.",
+        description="Labels: from feedback with the truth. Estimated: from calibrated probabilities, of a Regression "
+        "from the error that is expected of each prediction, without labels; it is blind to a change of what inputs "
+        "mean. Both: labels where there are enough, otherwise the estimate.",
     )
     min_labels: int = Field(default=50, ge=10, description="Fewer labels in a window are no ground for a verdict.")
 

@@ -31,7 +31,7 @@ class FeatureEvidence(Status):
 class PerformanceEvidence(Status):
     """The window's figure against the held-out one."""
 
-    metric: str = Field(max_length=64, description="The figure.")
+    metric: str = Field(max_length=64, description="The figure; mae and rmse are in the target's unit.")
     source: Literal["Labels", "Estimated"] = Field(default="Labels", description="What it is known from.")
     reference: float = Field(description="The version's own on held-out rows.")
     value: float | None = Field(default=None, description="The window's.")

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from perennial.api.drift import DriftMonitor
+from perennial.api.drift import DriftMonitor, Performance
 from perennial.api.verdict import Action, FeatureEvidence, MonitorStatus, PerformanceEvidence, SignalEvidence
 from perennial.cli.words import ago
 from perennial.domain.drift.evidence import title
+from perennial.domain.drift.performance import ERRORS, let_pass, limit
 
 Json = dict[str, Any]
 COLOURS = {"Healthy": "green", "Drifting": "yellow", "PerformanceLoss": "red"}
@@ -108,17 +109,29 @@ def _performance(found: PerformanceEvidence, monitor: DriftMonitor) -> Text:
     name = f"estimated {found.metric}" if found.source == "Estimated" else found.metric
     of = "predictions" if found.source == "Estimated" else "labels"
     late = f", {found.delay} late on average" if found.delay else ""
-    drop = f", {monitor.spec.performance.max_drop:g} let pass" if monitor.spec.performance else ""
+    drop = f", {_let_pass(found, monitor.spec.performance)}" if monitor.spec.performance else ""
+    held = f"  {number(found.reference)} held out"
     if found.value is None:
-        return Text.assemble(
-            (f"{name}  ", "bold"), f"{found.labels} {of} are too few", (f"  {found.reference:.3g} held out", "dim")
-        )
+        return Text.assemble((f"{name}  ", "bold"), f"{found.labels} {of} are too few", (held, "dim"))
     mark, colour = ("✖", "red") if found.loss else ("✔", "green")
-    interval = f" ({found.low:.3g} to {found.high:.3g})" if found.low is not None and found.high is not None else ""
+    interval = f" ({number(found.low)} to {number(found.high)})" if None not in (found.low, found.high) else ""
     return Text.assemble(
-        (f"{name}  ", "bold"), (f"{mark} {found.value:.3g}{interval}", colour),
-        f"  {found.reference:.3g} held out{drop}", (f"  {found.labels} {of}{late}", "dim"),
+        (f"{name}  ", "bold"), (f"{mark} {number(found.value)}{interval}", colour),
+        f"{held}{drop}", (f"  {found.labels} {of}{late}", "dim"),
     )  # fmt: skip
+
+
+def _let_pass(found: PerformanceEvidence, wanted: Performance) -> str:
+    if found.metric in ERRORS:
+        return f"up to {number(limit(wanted, found.metric, found.reference))} let pass"
+    return f"{let_pass(wanted, found.metric):g} let pass"
+
+
+def number(value: float | None) -> str:
+    """Three digits; all of them before the point, for an error may be of any size."""
+    if value is None:
+        return ""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _signals(found: Sequence[SignalEvidence]) -> Table:

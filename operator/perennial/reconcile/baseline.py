@@ -10,7 +10,7 @@ from perennial.adapters.prometheus import Prometheus
 from perennial.adapters.store import StoreUnavailable
 from perennial.api.common import API_VERSION
 from perennial.api.deployment import Revision
-from perennial.api.drift import DriftMonitor
+from perennial.api.drift import DriftMonitor, Performance
 from perennial.api.verdict import BaselineStatus
 from perennial.api.version import ModelVersion
 from perennial.contracts.baseline import Baseline
@@ -20,7 +20,7 @@ from perennial.contracts.request import Artifact
 from perennial.contracts.signature import Signature
 from perennial.domain.drift.learning import Learnt, Lesson, configmap_name, kept, learn, lesson
 from perennial.domain.drift.monitor import Blocked
-from perennial.domain.drift.performance import Held
+from perennial.domain.drift.performance import JUDGED, Held, metric_of
 from perennial.domain.drift.queries import Family, Subject
 from perennial.domain.drift.reference import Reference, prepare
 from perennial.domain.drift.window import Chunk, Layout, read_chunks
@@ -123,19 +123,39 @@ async def _held(context: Context, monitor: DriftMonitor, version: ModelVersion, 
     if wanted is None:
         return None
     signature = await _artifact(context, version, FILE_SIGNATURE, Signature)
-    if len(signature.classes) != 2 and (wanted.metric != "accuracy" or wanted.source == "Estimated"):
-        problem = "source Estimated" if wanted.metric == "accuracy" else f"metric {wanted.metric}"
-        raise Blocked(
-            "MetricUnsupported",
-            f"performance: {problem} is for two classes, {version.metadata.name} has {len(signature.classes)}: "
-            "take metric accuracy with source Labels",
-        )
+    if unfit := _unfit(wanted, version.metadata.name, signature, baseline):
+        raise Blocked("MetricUnsupported", unfit)
     return Held(
-        figure=version.spec.record.metrics.get(wanted.metric),
+        figure=version.spec.record.metrics.get(metric_of(wanted, signature.task)),
         classes=signature.classes,
-        positive=signature.classes[signature.positive],
+        positive=signature.classes[signature.positive] if signature.classes else "",
         confusion=baseline.confusion,
+        task=signature.task,
     )
+
+
+def _unfit(wanted: Performance, name: str, signature: Signature, baseline: Baseline) -> str:
+    """Why what the monitor wants cannot be told of the version ``name``, and what to do; empty where it can."""
+    metric, known = metric_of(wanted, signature.task), JUDGED[signature.task]
+    if metric not in known:
+        what = f"predicts a number, {signature.target}" if signature.task == "Regression" else "predicts classes"
+        return (
+            f"performance.metric: {metric} does not fit {name}, which {what}: take {' or '.join(known)}, or leave it "
+            "out (and maxDrop, which an error has as a share of the held-out one)"
+        )
+    if signature.task == "Regression":
+        if wanted.source == "Estimated" and not baseline.losses:
+            return (
+                f"performance.source: the baseline of {name} does not say which errors to expect: take Labels, or "
+                "retrain to get one that does"
+            )
+    elif len(signature.classes) != 2 and (metric != "accuracy" or wanted.source == "Estimated"):
+        problem = "source Estimated" if metric == "accuracy" else f"metric {metric}"
+        return (
+            f"performance: {problem} is for two classes, {name} has {len(signature.classes)}: "
+            "take metric accuracy with source Labels"
+        )
+    return ""
 
 
 async def _learn(context: Context, monitor: DriftMonitor, layout: Layout, wanted: Lesson) -> tuple[Learnt, bool]:

@@ -15,7 +15,7 @@ from perennial.domain.drift.window import Chunk, Layout, read_chunks
 
 BYTES_KEPT = 192 * 2**20
 """1,000 monitors of 20 features and 24 chunks need 65 MiB; where not all fit, all are asked for at each close."""
-CHUNK_BYTES = 1700
+CHUNK_BYTES = 1830
 """Of a chunk beside its counts by bin, about."""
 TOGETHER = 25
 FORGOTTEN_STEPS = 3

@@ -29,7 +29,7 @@ from perennial.domain.drift.policy import (
     last_retrain,
     retraining,
 )
-from perennial.domain.drift.queries import Subject, chunk_query, lifetime_queries, usage_queries
+from perennial.domain.drift.queries import Subject, lifetime_queries, usage_queries
 from perennial.domain.drift.request import pending
 from perennial.domain.drift.signals import Answers
 from perennial.domain.drift.telling import tell
@@ -37,7 +37,7 @@ from perennial.domain.drift.window import Chunk, Geometry, Layout, read_chunks, 
 from perennial.domain.plan import Apply, Plan
 from perennial.reconcile.baseline import AGAIN, Baselines, Known
 from perennial.reconcile.controller import Context
-from perennial.reconcile.counters import CounterReader
+from perennial.reconcile.counters import CounterReader, Span, ask
 from perennial.render import report
 from perennial.render.monitor import learnt_configmap
 
@@ -233,15 +233,19 @@ async def _at_age(
     if before.until is not None:
         at = min(at, before.until.timestamp())
     span = int(min(seconds(monitor.spec.window.length), at - before.since.timestamp()) * 1000)
+    subject, step = _subject(monitor, before.version), max(1, min(Geometry.of(monitor.spec).step, span))
+    asked = Span(step, round(at * 1000) - span // step * step, round(at * 1000))
     try:
-        lines = await prometheus.query(chunk_query([_subject(monitor, before.version)], span), at)
+        answer = await ask(prometheus, [subject], asked)
     except (PrometheusUnavailable, QueryRejected):
         return None
-    empty = Layout.of(())
-    chunk = read_chunks(empty, [round(at * 1000) - span], span, lines).get(round(at * 1000) - span)
-    if chunk is None:
+    chunks = list(
+        read_chunks(Layout.of(()), range(asked.first, asked.end, step), step, answer.get(subject, ())).values()
+    )
+    # What predicted classes says nothing of a Regression, nor the other way round.
+    if any(chunk.errors for chunk in chunks) != (held.task == "Regression"):
         return None
-    found = judge_labels([chunk], held, monitor.spec.performance)
+    found = judge_labels(chunks, held, monitor.spec.performance)
     return found if found.value is not None else None
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 from perennial.api.common import seconds
 from perennial.api.drift import MonitorSpec
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvidence
+from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import is_input
-from perennial.domain.drift.performance import HIGHER_IS_WORSE
 
 Kind = Literal["Retrain", "Rollback"]
 SIGNAL = "Signal"
@@ -126,7 +126,7 @@ def is_worse(own: PerformanceEvidence | None, before: PerformanceEvidence | None
         return None
     halves = [_half(own), _half(before)]
     difference = before.value - own.value
-    if own.metric in HIGHER_IS_WORSE:
+    if own.metric in LOWER_IS_BETTER:
         difference = -difference
     return difference > math.hypot(*halves)
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from perennial.api.verdict import BaselineStatus, Chapter, MonitorStatus
+from perennial.domain.drift.performance import told
 from perennial.domain.drift.verdict import Judgement
 
 FEATURES_SHOWN = 10
@@ -67,7 +68,9 @@ def _history(before: MonitorStatus, verdict: str | None, version: str, now: date
     if before.verdict in {None, verdict} or before.since is None or (before.version != version and verdict is not None):
         return before.history
     measured = before.performance if before.performance and before.performance.value is not None else before.estimated
-    figure = f"{measured.metric} {measured.value}" if measured and measured.value is not None else ""
+    figure = ""
+    if measured and measured.value is not None:
+        figure = f"{measured.metric} {told(measured.metric, measured.value)}"
     chapter = Chapter(
         version=before.version, since=before.since, until=now, verdict=before.verdict, cause=before.cause or "",
         worst=before.worst, performance=figure,

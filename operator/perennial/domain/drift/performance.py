@@ -1,9 +1,10 @@
-"""How good the version is in service: from labels, or estimated from calibrated probabilities, with an interval.
+"""How good the version is in service: from labels, or estimated without them, with an interval.
 
-Estimated (CBPE, as NannyML names it: confidence-based performance estimation): with N predictions of each class and S
-the sum of their calibrated probabilities of the positive one, expected are S true and N - S false ones among those that
-were predicted positive, and S false and N - S true ones among the others. It needs no labels and is blind to a change
-of what inputs mean.
+Estimated of classes (CBPE, as NannyML names it: confidence-based performance estimation): with N predictions of each
+class and S the sum of their calibrated probabilities of the positive one, expected are S true and N - S false ones
+among those that were predicted positive, and S false and N - S true ones among the others. Of a Regression (direct loss
+estimation): the mean of the errors that the baseline lets expect of each prediction. Either needs no labels and is
+blind to a change of what inputs mean.
 """
 
 import math
@@ -16,6 +17,9 @@ from scipy.special import stdtrit
 
 from perennial.api.drift import Performance
 from perennial.api.verdict import PerformanceEvidence
+from perennial.contracts.names import ABSOLUTE, SQUARED
+from perennial.contracts.result import LOWER_IS_BETTER
+from perennial.contracts.signature import Task
 from perennial.domain.drift.queries import Family
 from perennial.domain.drift.statistics import design_effect
 from perennial.domain.drift.window import Chunk, Pair
@@ -23,7 +27,16 @@ from perennial.domain.drift.window import Chunk, Pair
 Z95 = 1.959963984540054
 EXCESS = 1.05
 EXCESS_MIN = 20.0
-HIGHER_IS_WORSE = frozenset({"log_loss"})
+
+ERRORS = {"mae": ABSOLUTE, "rmse": SQUARED}
+"""The figures of a Regression, in the target's unit, with what each is a mean of."""
+JUDGED: dict[Task, tuple[str, ...]] = {
+    "Classification": ("accuracy", "precision", "recall", "f1", "log_loss"),
+    "Regression": tuple(ERRORS),
+}
+"""The figures that fit each task; the first one is judged where none is named."""
+SHARE_LET_PASS, RISE_LET_PASS = 0.05, 0.1
+"""Where ``maxDrop`` is unset: absolute, and of an error as a share of the held-out one."""
 
 Counts = Mapping[Pair, float]
 """Rows by (predicted, actual)."""
@@ -33,13 +46,41 @@ Counts = Mapping[Pair, float]
 class Held:
     """What the version's record says of it on held-out rows: the ``figure`` that is judged, the classes in order, the
     ``positive`` one, and the rows by actual class and predicted one, ``confusion`` (empty where an old version has
-    none).
+    none). A Regression has no classes.
     """
 
     figure: float | None
     classes: tuple[str, ...]
     positive: str
     confusion: tuple[tuple[int, ...], ...] = ()
+    task: Task = "Classification"
+
+
+def metric_of(wanted: Performance, task: Task) -> str:
+    """The figure that is judged of a version of ``task``."""
+    return wanted.metric or JUDGED[task][0]
+
+
+def let_pass(wanted: Performance, metric: str) -> float:
+    """The largest drop that is let pass: absolute, of an error as a share of the held-out one."""
+    if wanted.max_drop is not None:
+        return wanted.max_drop
+    return RISE_LET_PASS if metric in ERRORS else SHARE_LET_PASS
+
+
+def limit(wanted: Performance, metric: str, reference: float) -> float:
+    """The worst figure that is let pass, where ``reference`` is the held-out one."""
+    drop = let_pass(wanted, metric)
+    if metric in ERRORS:
+        return reference * (1 + drop)
+    return reference + drop if metric in LOWER_IS_BETTER else reference - drop
+
+
+def told(metric: str, value: float) -> str:
+    """``value`` for people: a share is told to four places, an error, which may be of any size, to four digits."""
+    if metric not in ERRORS:
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def wilson(successes: float, trials: float) -> tuple[float, float]:
@@ -58,19 +99,31 @@ def judge_labels(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> Pe
     found = _evidence("Labels", held, wanted, total).model_copy(update={"delay": _delay(chunks)})
     if total < wanted.min_labels:
         return found
-    if wanted.metric == "log_loss":
+    if found.metric in ERRORS:
+        return _claimed(found, mean_error(found.metric, labelled_errors(found.metric, chunks)), wanted)
+    if found.metric == "log_loss":
         return _claimed(found, mean_loss(chunks), wanted)
-    return _claimed(found, figure(wanted.metric, [chunk.feedback for chunk in chunks], held.positive), wanted)
+    return _claimed(found, figure(found.metric, [chunk.feedback for chunk in chunks], held.positive), wanted)
 
 
 def judge_estimate(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> PerformanceEvidence:
-    """The figure as the calibrated probabilities have it; two classes only."""
+    """The figure as the calibrated probabilities have it (two classes only), or a Regression's expected errors."""
+    if held.task == "Regression":
+        return _expected_error(chunks, held, wanted)
     counts = [expected(chunk, held) for chunk in chunks]
     total = sum(sum(each.values()) for each in counts)
     found = _evidence("Estimated", held, wanted, total)
     if total < wanted.min_labels or len(held.classes) != 2:
         return found
-    return _claimed(found, figure(wanted.metric, counts, held.positive), wanted)
+    return _claimed(found, figure(found.metric, counts, held.positive), wanted)
+
+
+def _expected_error(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> PerformanceEvidence:
+    total = sum(chunk.predictions for chunk in chunks)
+    found = _evidence("Estimated", held, wanted, total)
+    if total < wanted.min_labels:
+        return found
+    return _claimed(found, mean_error(found.metric, expected_errors(found.metric, chunks)), wanted)
 
 
 def expected(chunk: Chunk, held: Held) -> dict[Pair, float]:
@@ -138,10 +191,51 @@ def _hits(counts: Counts, positive: str) -> tuple[float, float, float]:
     return hits, named - hits, sum(counts.values())
 
 
+Parts = Sequence[tuple[float, float]]
+"""(Sum, rows) by chunk."""
+
+
 def mean_loss(chunks: Sequence[Chunk]) -> Interval | None:
-    """The mean log loss; its interval is a ratio's over the chunks (Cochran 1977, 6.4), with Student's t."""
-    sums = np.array([chunk.sums.get(Family.LOSS_SUM, 0.0) for chunk in chunks])
-    rows = np.array([chunk.sums.get(Family.LOSS_COUNT, 0.0) for chunk in chunks])
+    """The mean log loss with its interval."""
+    return _ratio([(chunk.sums.get(Family.LOSS_SUM, 0.0), chunk.sums.get(Family.LOSS_COUNT, 0.0)) for chunk in chunks])
+
+
+def labelled_errors(metric: str, chunks: Iterable[Chunk]) -> Parts:
+    """What ``metric`` is a mean of, by chunk, from labels; without the chunks of which no predictor tells it."""
+    of = ERRORS[metric]
+    return [(chunk.errors[of], chunk.labels) for chunk in chunks if of in chunk.errors]
+
+
+def expected_errors(metric: str, chunks: Iterable[Chunk]) -> Parts:
+    """The same, as the baseline lets it expect of the predictions."""
+    of = ERRORS[metric]
+    return [(chunk.expected[of], chunk.predictions) for chunk in chunks if of in chunk.expected]
+
+
+def mean_error(metric: str, parts: Parts) -> Interval | None:
+    """mae, or rmse by the delta method: half of an interval of the mean square m becomes half / (2 sqrt(m))."""
+    found = _ratio(parts)
+    if found is None or metric == "mae":
+        return found
+    mean, low, high = found
+    root = math.sqrt(mean)
+    half = max(mean - low, high - mean) / (2 * root) if root > 0 else 0.0
+    return root, max(0.0, root - half), root + half
+
+
+def error_of(metric: str, parts: Parts) -> float | None:
+    """The figure alone; None where there are no rows."""
+    sums, rows = (sum(each[at] for each in parts) for at in (0, 1))
+    if rows <= 0:
+        return None
+    return math.sqrt(sums / rows) if metric == "rmse" else sums / rows
+
+
+def _ratio(parts: Parts) -> Interval | None:
+    """The mean of a row; its interval is a ratio's over the chunks (Cochran 1977, 6.4), with Student's t. None of fewer
+    than three chunks with rows.
+    """
+    sums, rows = (np.array([each[at] for each in parts]) for at in (0, 1))
     filled = int((rows > 0).sum())
     if filled < 3:
         return None
@@ -175,22 +269,23 @@ def suspect(predictions: float, feedback: float) -> bool:
 def _evidence(
     source: Literal["Labels", "Estimated"], held: Held, wanted: Performance, rows: float
 ) -> PerformanceEvidence:
-    return PerformanceEvidence(
-        metric=wanted.metric, source=source, reference=round(held.figure or 0.0, 4), labels=round(rows)
-    )
+    metric = metric_of(wanted, held.task)
+    reference = _rounded(metric, held.figure or 0.0)
+    return PerformanceEvidence(metric=metric, source=source, reference=reference, labels=round(rows))
 
 
 def _claimed(found: PerformanceEvidence, measured: Interval | None, wanted: Performance) -> PerformanceEvidence:
     if measured is None:
         return found
-    value, low, high = measured
-    if wanted.metric in HIGHER_IS_WORSE:
-        lost = low > found.reference + wanted.max_drop
-    else:
-        lost = high < found.reference - wanted.max_drop
-    return found.model_copy(
-        update={"value": round(value, 4), "low": round(low, 4), "high": round(high, 4), "loss": lost}
-    )
+    _, low, high = measured
+    worst = limit(wanted, found.metric, found.reference)
+    lost = low > worst if found.metric in LOWER_IS_BETTER else high < worst
+    rounded = (_rounded(found.metric, each) for each in measured)
+    return found.model_copy(update={**dict(zip(("value", "low", "high"), rounded, strict=True)), "loss": lost})
+
+
+def _rounded(metric: str, value: float) -> float:
+    return float(f"{value:.6g}") if metric in ERRORS else round(value, 4)
 
 
 def _delay(chunks: Sequence[Chunk]) -> str:

@@ -28,6 +28,8 @@ class Family(StrEnum):
     DELAY_COUNT = "delay_count"
     LOSS_SUM = "loss_sum"
     LOSS_COUNT = "loss_count"
+    EXPECTED = "expected"
+    ERRORS = "errors"
     REQUESTS = "requests"
     DURATIONS = "durations"
 
@@ -43,6 +45,8 @@ _PARTS: tuple[tuple[Family, str, tuple[str, ...]], ...] = (
     (Family.DELAY_COUNT, f"{names.METRIC_FEEDBACK_DELAY}_count", ()),
     (Family.LOSS_SUM, f"{names.METRIC_FEEDBACK_LOSS}_sum", ()),
     (Family.LOSS_COUNT, f"{names.METRIC_FEEDBACK_LOSS}_count", ()),
+    (Family.EXPECTED, names.METRIC_EXPECTED_LOSS, ("loss",)),
+    (Family.ERRORS, names.METRIC_FEEDBACK_ERROR, ("error",)),
     (Family.REQUESTS, names.METRIC_REQUESTS, ("code",)),
     (Family.DURATIONS, f"{names.METRIC_DURATION}_bucket", ("le",)),
 )

@@ -62,12 +62,14 @@ def prepare(
 ) -> Reference:  # fmt: skip
     """From the serving version's ``baseline``, in whose bins serving counts: with the shares of ``pinned`` or
     ``learnt`` in place of its own where one is given. ``learnt`` was counted in chunks of ``learnt_seconds``.
+    What ``pinned`` says nothing of, or only in other bins, is not judged.
     """
     judged = _judged(spec, baseline)
     chunk_seconds = baseline.chunk_seconds
     if pinned is not None:
         others = {each.name: each for each in _judged(spec, pinned)}
-        judged = [told_in(others[each.name], each) for each in judged if each.name in others and each.name != JOINT]
+        found = [told_in(others[each.name], each) for each in judged if each.name in others and each.name != JOINT]
+        judged = [each for each in found if each is not None]
         chunk_seconds = 0.0
     elif learnt is not None:
         judged = [_counted(each, learnt[each.name]) for each in judged if each.name in learnt]
@@ -115,12 +117,21 @@ def label_distribution(held: Held | None) -> Distribution | None:
 # --- another version's data in this one's bins --------------------------------------------------------------------
 
 
-def told_in(pinned: Distribution, onto: Distribution) -> Distribution:
+def told_in(pinned: Distribution, onto: Distribution) -> Distribution | None:
     """``pinned`` in the bins of ``onto``: categories by name, what ``onto`` does not name as invalid; numbers by the
-    quantiles between which they lie, which is exact to half a percent of the rows.
+    quantiles between which they lie, which is exact to half a percent of the rows. None of numbers in other bins whose
+    quantiles are not known, such as a Regression's predictions.
     """
+    if onto.kind == "Numeric" and pinned.edges != onto.edges and not pinned.quantiles and _present(pinned):
+        return None
     counts = _by_quantiles(pinned, onto) if onto.kind == "Numeric" else _by_name(pinned, onto)
     return Distribution(onto.name, onto.kind, onto.bins, counts, onto.edges)
+
+
+def _present(pinned: Distribution) -> int:
+    """Rows that have a number."""
+    own = zip(pinned.bins, pinned.counts, strict=True)
+    return sum(count for name, count in own if name not in {MISSING, INVALID})
 
 
 def _by_name(pinned: Distribution, onto: Distribution) -> tuple[int, ...]:
@@ -132,7 +143,7 @@ def _by_name(pinned: Distribution, onto: Distribution) -> tuple[int, ...]:
 
 def _by_quantiles(pinned: Distribution, onto: Distribution) -> tuple[int, ...]:
     own = dict(zip(pinned.bins, pinned.counts, strict=True))
-    present = sum(count for name, count in own.items() if name not in {MISSING, INVALID})
+    present = _present(pinned)
     if pinned.edges == onto.edges:
         return pinned.counts
     below = _shares_below(np.asarray(pinned.quantiles), onto.edges)

@@ -9,7 +9,18 @@ from perennial.api.verdict import MonitorStatus
 from perennial.contracts.baseline import Distribution
 from perennial.domain.drift.bins import Array, group
 from perennial.domain.drift.evidence import Evidence, distributions
-from perennial.domain.drift.performance import Held, Interval, expected, figure
+from perennial.domain.drift.performance import (
+    ERRORS,
+    Held,
+    Interval,
+    Parts,
+    error_of,
+    expected,
+    expected_errors,
+    figure,
+    labelled_errors,
+    metric_of,
+)
 from perennial.domain.drift.queries import Family
 from perennial.domain.drift.statistics import stability_index
 from perennial.domain.drift.story import FeatureStory, Point, Story
@@ -90,21 +101,24 @@ def _labelled(
 ) -> tuple[Point, ...]:
     wanted = monitor.spec.performance
     assert wanted is not None  # noqa: S101 - the judgement has a performance
+    metric = metric_of(wanted, held.task)
     return tuple(
-        _point(
-            at,
-            _loss(chunk) if wanted.metric == "log_loss" else figure(wanted.metric, [chunk.feedback], held.positive),
-            chunk.labels,
-        )
-        for chunk, at in zip(chunks, ends, strict=True)
+        _point(at, _by_labels(metric, chunk, held), chunk.labels) for chunk, at in zip(chunks, ends, strict=True)
     )
 
 
-def _loss(chunk: Chunk) -> Interval | None:
-    """Of one chunk no interval is known."""
-    rows = chunk.sums.get(Family.LOSS_COUNT, 0.0)
-    value = chunk.sums.get(Family.LOSS_SUM, 0.0) / rows if rows > 0 else 0.0
-    return (value, value, value) if rows > 0 else None
+def _by_labels(metric: str, chunk: Chunk, held: Held) -> Interval | None:
+    if metric in ERRORS:
+        return _bare(metric, labelled_errors(metric, [chunk]))
+    if metric == "log_loss":
+        return _bare(metric, [(chunk.sums.get(Family.LOSS_SUM, 0.0), chunk.sums.get(Family.LOSS_COUNT, 0.0))])
+    return figure(metric, [chunk.feedback], held.positive)
+
+
+def _bare(metric: str, parts: Parts) -> Interval | None:
+    """Of one chunk's mean no interval is known."""
+    value = error_of(metric, parts)
+    return None if value is None else (value, value, value)
 
 
 def _estimated(
@@ -112,10 +126,17 @@ def _estimated(
 ) -> tuple[Point, ...]:
     wanted = monitor.spec.performance
     assert wanted is not None  # noqa: S101 - the judgement has an estimate
+    metric = metric_of(wanted, held.task)
     return tuple(
-        _point(at, figure(wanted.metric, [expected(chunk, held)], held.positive), chunk.predictions)
+        _point(at, _without_labels(metric, chunk, held), chunk.predictions)
         for chunk, at in zip(chunks, ends, strict=True)
     )
+
+
+def _without_labels(metric: str, chunk: Chunk, held: Held) -> Interval | None:
+    if metric in ERRORS:
+        return _bare(metric, expected_errors(metric, [chunk]))
+    return figure(metric, [expected(chunk, held)], held.positive)
 
 
 def _point(at: datetime, measured: Interval | None, rows: float) -> Point:

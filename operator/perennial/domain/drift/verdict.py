@@ -7,7 +7,16 @@ from perennial.api.drift import MonitorSpec
 from perennial.api.verdict import Cause, FeatureEvidence, PerformanceEvidence, SignalEvidence, Verdict
 from perennial.contracts.baseline import LABEL, PREDICTION
 from perennial.domain.drift.evidence import Evidence, find, is_input, title
-from perennial.domain.drift.performance import judge_estimate, judge_labels, unrecognised
+from perennial.domain.drift.performance import (
+    ERRORS,
+    judge_estimate,
+    judge_labels,
+    let_pass,
+    limit,
+    metric_of,
+    told,
+    unrecognised,
+)
 from perennial.domain.drift.signals import judge_signals
 from perennial.domain.drift.statistics import MIN_ROWS
 from perennial.domain.drift.window import Chunk, Geometry
@@ -90,7 +99,7 @@ def _verdict(
     drifting = [each for each in features if each.drifting]
     decisive = _decisive(spec, performance)
     if decisive and decisive.loss:
-        return "PerformanceLoss", _lost(decisive) + _also(drifting)
+        return "PerformanceLoss", _lost(spec, decisive) + _also(drifting)
     if drifting:
         named = "; ".join(_described(each) for each in drifting[:WORST_NAMED])
         return "Drifting", f"{len(drifting)} of {len(features)} features: {named}"
@@ -115,15 +124,22 @@ def _decisive(
 
 
 def _figure(found: PerformanceEvidence) -> str:
-    return f"{'estimated ' if found.source == 'Estimated' else ''}{found.metric} {found.value}"
+    return f"{'estimated ' if found.source == 'Estimated' else ''}{found.metric} {_told(found, found.value)}"
 
 
-def _lost(found: PerformanceEvidence) -> str:
+def _told(found: PerformanceEvidence, value: float | None) -> str:
+    return told(found.metric, value) if value is not None else ""
+
+
+def _lost(spec: MonitorSpec, found: PerformanceEvidence) -> str:
     what = "predictions" if found.source == "Estimated" else "labels"
-    return (
-        f"{_figure(found)} (95 % interval {found.low} to {found.high}, {found.labels} {what}) "
-        f"against {found.reference} held out"
+    said = (
+        f"{_figure(found)} (95 % interval {_told(found, found.low)} to {_told(found, found.high)}, {found.labels} "
+        f"{what}) against {_told(found, found.reference)} held out"
     )
+    if found.metric in ERRORS and spec.performance is not None:
+        said += f", at most {_told(found, limit(spec.performance, found.metric, found.reference))} let pass"
+    return said
 
 
 def _also(drifting: Sequence[FeatureEvidence]) -> str:
@@ -145,7 +161,7 @@ def _performance(
     labels = estimate = None
     if wanted.source != "Estimated" and not evidence.labels_suspect:
         labels = judge_labels(evidence.chunks, held, wanted)
-    if wanted.source != "Labels" and len(held.classes) == 2:
+    if wanted.source != "Labels" and (held.task == "Regression" or len(held.classes) == 2):
         estimate = judge_estimate(evidence.chunks, held, wanted)
     return labels, estimate
 
@@ -170,7 +186,8 @@ def _cause(
 
 
 def _worse_classes(spec: MonitorSpec, evidence: Evidence) -> list[str]:
-    if spec.performance is None or evidence.reference.held is None:
+    wanted, held = spec.performance, evidence.reference.held
+    if wanted is None or held is None:
         return []
     feedback = [chunk.feedback for chunk in evidence.chunks]
-    return unrecognised(feedback, evidence.reference.held, spec.performance.max_drop)
+    return unrecognised(feedback, held, let_pass(wanted, metric_of(wanted, held.task)))

@@ -129,7 +129,8 @@ class Chunk:
 
     ``counts``: bins by ``Layout``; ``predicted``, ``calibrated`` (sums of the positive class's probability) by
     predicted class; ``feedback`` by (predicted, actual); ``sums`` of labels' delay (s) and log loss with their numbers;
-    ``requests`` by status code; ``durations`` cumulative by upper limit (s).
+    of a Regression ``expected``, sums of the errors expected of predictions, and ``errors``, sums of those that labels
+    show, both by ABSOLUTE and SQUARED; ``requests`` by status code; ``durations`` cumulative by upper limit (s).
     """
 
     counts: npt.NDArray[np.floating[Any]]
@@ -137,6 +138,8 @@ class Chunk:
     calibrated: dict[str, float] = field(default_factory=dict)
     feedback: dict[Pair, float] = field(default_factory=dict)
     sums: dict[Family, float] = field(default_factory=dict)
+    expected: dict[str, float] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
     requests: dict[str, float] = field(default_factory=dict)
     durations: dict[float, float] = field(default_factory=dict)
     seen: bool = False
@@ -167,15 +170,13 @@ class Chunk:
             if place is not None:
                 self.counts[place] += value
             return
+        if family in _LABELLED:
+            counted, label = _LABELLED[family]
+            getattr(self, counted)[intern(get(label, ""))] = value
+            return
         match family:
-            case Family.PREDICTED:
-                self.predicted[intern(get("predicted", ""))] = value
-            case Family.CALIBRATED:
-                self.calibrated[intern(get("predicted", ""))] = value
             case Family.FEEDBACK:
                 self.feedback[intern(get("predicted", "")), intern(get("actual", ""))] = value
-            case Family.REQUESTS:
-                self.requests[intern(get("code", ""))] = value
             case Family.DURATIONS:
                 self.durations[_limit(get("le", "nan"))] = value
             case _ if family in _SUMS:
@@ -190,6 +191,14 @@ def _limit(text: str) -> float:
 
 _BINNED: dict[str, str] = {Family.FEATURES: "", Family.JOINT: JOINT, Family.BINS: PREDICTION}
 """What is counted in bins by family; the features say themselves which they are."""
+_LABELLED: dict[str, tuple[str, str]] = {
+    Family.PREDICTED: ("predicted", "predicted"),
+    Family.CALIBRATED: ("calibrated", "predicted"),
+    Family.EXPECTED: ("expected", "loss"),
+    Family.ERRORS: ("errors", "error"),
+    Family.REQUESTS: ("requests", "code"),
+}
+"""What has one label by family: where the chunk keeps it, and the label's name."""
 _SUMS = frozenset({Family.DELAY_SUM, Family.DELAY_COUNT, Family.LOSS_SUM, Family.LOSS_COUNT})
 
 

@@ -5,10 +5,12 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from perennial.api.drift import MonitorSpec
+from perennial.api.drift import MonitorSpec, Performance
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvidence
 from perennial.contracts.baseline import LABEL, PREDICTION
+from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import title
+from perennial.domain.drift.performance import ERRORS, JUDGED, RISE_LET_PASS, SHARE_LET_PASS, limit
 from perennial.domain.drift.story import FeatureStory, Story
 from perennial.render.report import shapes, words
 from perennial.render.report.deeds import deeds, stale, strip, timeline
@@ -21,7 +23,6 @@ PLOTTED = 60
 """Features with charts; with more of them a ConfigMap would not hold the page."""
 _BESIDE = {PREDICTION: "what is predicted", LABEL: "what turns out true"}
 NONE = "\N{EN DASH}"
-_LOWER_IS_BETTER = frozenset({"log_loss"})
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def content(story: Story) -> dict[str, Any]:
         "cause": words.CAUSES.get(status.cause or "", ""), "compared": words.compared_with(story),
         "deeds": deeds(story), "stale": stale(story), "figures": figures(story),
         "performance": _performance(story), "told": told, "metric": words.METRICS.get(told.metric, "") if told else "",
-        "lower_is_better": told is not None and told.metric in _LOWER_IS_BETTER,
+        "lower_is_better": told is not None and told.metric in LOWER_IS_BETTER,
+        "error": told is not None and told.metric in ERRORS,
+        "allowed": words.allowed(story.spec.performance, told) if told and story.spec.performance else "",
         "traffic": _traffic(story),
         "cards": [card(each, story) for each in story.features[:PLOTTED]], "plotted": PLOTTED,
         "subject": _subject(story),
@@ -172,9 +175,12 @@ def _measured(found: PerformanceEvidence) -> Figure:
         return Figure(
             name, NONE, f"{found.labels} {of} are too few; {words.number(found.reference)} when it was tested"
         )
-    text = f"{found.reference:.3f} when it was tested; {found.labels} {of}"
+    value, reference = (
+        words.number(each) if found.metric in ERRORS else f"{each:.3f}" for each in (found.value, found.reference)
+    )
+    text = f"{reference} when it was tested; {found.labels} {of}"
     text += f", {found.delay} late on average" if found.delay else ""
-    return Figure(name, f"{found.value:.3f}", text, "bad" if found.loss else "good")
+    return Figure(name, value, text, "bad" if found.loss else "good")
 
 
 # --- performance and traffic --------------------------------------------------------------------------------------
@@ -188,9 +194,8 @@ def _performance(story: Story) -> shapes.Chart | None:
         ("by labels", "now", story.performance),
         ("estimated, without labels", "guess", story.estimated),
     ]
-    return shapes.chart(
-        series, told.reference, story.spec.performance.max_drop, higher_is_worse=told.metric in _LOWER_IS_BETTER
-    )
+    worst = limit(story.spec.performance, told.metric, told.reference)
+    return shapes.chart(series, told.reference, worst, shares=told.metric not in LOWER_IS_BETTER)
 
 
 @dataclass(frozen=True)
@@ -245,10 +250,7 @@ def setup(spec: MonitorSpec, status: MonitorStatus, story: Story) -> list[tuple[
         own = each.model_dump(exclude={"name"}, exclude_none=True, by_alias=True)
         found.append((f"Only for {each.name}", ", ".join(f"{key} {value:g}" for key, value in own.items())))
     if performance is not None:
-        text = (
-            f"{performance.metric} from {performance.source.lower()}, a drop of {performance.max_drop:g} is let pass, "
-        )
-        found.append(("Performance", text + f"{performance.min_labels} labels at least"))
+        found.append(("Performance", _judged_by(performance, status)))
     acts = [
         f"onInputDrift {policy.on_input_drift}", f"onPredictionDrift {policy.on_prediction_drift}",
         f"onPerformanceLoss {policy.on_performance_loss}", f"consecutive {policy.consecutive}",
@@ -257,6 +259,17 @@ def setup(spec: MonitorSpec, status: MonitorStatus, story: Story) -> list[tuple[
     found.append(("Policy", f"mode {spec.mode}; {', '.join(acts)}"))
     found.append(("Spec", f"generation {status.observed_generation or NONE} of DriftMonitor {story.monitor}"))
     return found
+
+
+def _judged_by(wanted: Performance, status: MonitorStatus) -> str:
+    told = status.performance or status.estimated
+    if told is not None:
+        metric, allowed = told.metric, f"{words.allowed(wanted, told).rstrip(',')} is let pass"
+    else:
+        metric = wanted.metric or " or ".join(known[0] for known in JUDGED.values())
+        drop = f"{wanted.max_drop:g}" if wanted.max_drop else f"{SHARE_LET_PASS:g}, of an error {RISE_LET_PASS:g},"
+        allowed = f"maxDrop {drop} is let pass"
+    return f"{metric} from {wanted.source.lower()}, {allowed}, {wanted.min_labels} labels at least"
 
 
 def _span(story: Story) -> str:

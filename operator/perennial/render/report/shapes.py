@@ -10,7 +10,7 @@ from typing import Literal
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING
 from perennial.domain.drift.story import FeatureStory, Point
-from perennial.render.report.words import bin_label, brief, edges_of, marked, share
+from perennial.render.report.words import bin_label, brief, edges_of, marked, number, share
 
 TICKS, ROWS = 5, 9
 _LETTER, _AIR = 2.2, 1.2
@@ -266,15 +266,17 @@ class Axis:
 
 
 def chart(
-    series: Sequence[tuple[str, str, Sequence[Point]]], reference: float, drop: float, *, higher_is_worse: bool
+    series: Sequence[tuple[str, str, Sequence[Point]]], reference: float, limit: float, *, shares: bool
 ) -> Chart | None:
-    """Of (title, look, points) by series; None where no point has a value."""
+    """Of (title, look, points) by series; None where no point has a value. ``limit`` is the worst value that is let
+    pass, over the reference where higher is worse; ``shares`` are never over 1.
+    """
     points = [point for _, _, each in series for point in each if point.value is not None]
     if not points:
         return None
-    limit = reference + drop if higher_is_worse else reference - drop
+    higher_is_worse = limit >= reference
     values = [value for point in points for value in (point.value, point.low, point.high) if value is not None]
-    axis = _axis([*values, reference, limit], shares=not higher_is_worse)
+    axis = _axis([*values, reference, limit], shares=shares)
     times = sorted({point.at for _, _, each in series for point in each})
     curves = tuple(
         _curve(title, look, each, axis, (times, limit, higher_is_worse)) for title, look, each in series if each
@@ -299,11 +301,11 @@ def _curve(
         x, y = position(point.at, times), axis.y(point.value)
         placed.append((x, y))
         low, high = (point.value if bound is None else bound for bound in (point.low, point.high))
-        # Of one chunk's log loss no interval is known: its point alone claims nothing.
+        # Of one chunk's mean loss or error no interval is known: its point alone claims nothing.
         known = low < high
         lost = known and (low > limit if higher_is_worse else high < limit)
-        interval = f", 95 % interval {low:.3g} to {high:.3g}" if known else ""
-        text = f"{point.at:%d %b %H:%M} UTC: {point.value:.3g}{interval}, n = {point.n}"
+        interval = f", 95 % interval {number(low)} to {number(high)}" if known else ""
+        text = f"{point.at:%d %b %H:%M} UTC: {number(point.value)}{interval}, n = {point.n}"
         whiskers.append(Whisker(x, y, axis.y(low), axis.y(high), text, lost))
     return Curve(title, line(placed)[0], tuple(whiskers), look)
 
@@ -331,7 +333,7 @@ def _at_end(label: Label) -> Label:
 
 def _axis(values: Sequence[float], *, shares: bool) -> Axis:
     low, high = min(values), max(values)
-    margin = max(0.12 * (high - low), 0.01)
+    margin = max(0.12 * (high - low), 0.01 if shares else 0.01 * high, 1e-9)
     low, high = max(low - margin, 0.0), high + margin
     return Axis(low, min(high, 1.0) if shares and max(values) <= 1 else high)
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from perennial.api.drift import MonitorSpec
+from perennial.api.drift import MonitorSpec, Performance
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, Verdict
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, JOINT, MISSING, OTHER
+from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import is_input, title
+from perennial.domain.drift.performance import ERRORS, let_pass, limit
 from perennial.domain.drift.story import FeatureStory, Story
 
 NAMED = 3
@@ -46,7 +48,7 @@ CAUSES = {
 }
 METRICS = {
     "accuracy": "accuracy", "precision": "precision", "recall": "recall (sensitivity)", "f1": "F1",
-    "log_loss": "log loss",
+    "log_loss": "log loss", "mae": "mean absolute error", "rmse": "root mean square error",
 }  # fmt: skip
 
 
@@ -129,7 +131,20 @@ def _lost(status: MonitorStatus, version: str) -> str:
         "ConceptDrift": ", though what comes in has not changed",
         "PriorShift": ", and the true classes come in other shares",
     }.get(status.cause or "", "")
-    return f"{version} {seen} worse than when it was tested: {name} {found.value:.2f}, not {found.reference:.2f}{tail}."
+    figures = f"{_measured(found, found.value)}, not {_measured(found, found.reference)}"
+    return f"{version} {seen} worse than when it was tested: {name} {figures}{tail}."
+
+
+def _measured(found: PerformanceEvidence, value: float) -> str:
+    return number(value) if found.metric in ERRORS else f"{value:.2f}"
+
+
+def allowed(wanted: Performance, found: PerformanceEvidence) -> str:
+    """How much worse than the held-out figure it may be, such as: a drop of 0.05."""
+    drop = let_pass(wanted, found.metric)
+    if found.metric in ERRORS:
+        return f"a rise by {share(drop)}, to {number(limit(wanted, found.metric, found.reference))},"
+    return f"a {'rise' if found.metric in LOWER_IS_BETTER else 'drop'} of {number(drop)}"
 
 
 def drifting_inputs(story: Story) -> list[str]:
