@@ -21,13 +21,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from benchmarks import environments
 from benchmarks.drift import process, report, streams
 from benchmarks.drift.chart import chart
 from benchmarks.drift.scores import figures
 from benchmarks.drift.simulation import HOSPITALS, baseline, patients, rates, resampled
 
-RESULTS = process.ROOT / "benchmarks" / "results" / "drift.json"
-DOCUMENT = process.ROOT / "docs" / "drift-benchmark.md"
+RESULTS = environments.ROOT / "benchmarks" / "results" / "drift.json"
+DOCUMENT = environments.ROOT / "docs" / "drift-benchmark.md"
 SEEDS = 5
 AT_ONCE = 2
 """Processes: as many as cores, so that none waits for another."""
@@ -43,7 +44,7 @@ def measure(methods: Sequence[str], windows: int, seeds: int, folder: Path, cons
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor(AT_ONCE) as pool:
-        _watched(progress, "environments", [(process.prepare, process.METHODS[each][0]) for each in methods])
+        _watched(progress, "environments", [(environments.prepare, process.METHODS[each][0]) for each in methods])
         # Both add to one list of scenarios.
         _watched(progress, "rows", [(streams.write, folder, windows), (_datasets, folder, seeds)])
         expected = len(streams.listed(folder))
