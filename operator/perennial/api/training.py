@@ -9,6 +9,7 @@ from perennial.api.common import Model, ModelName, Object, rules
 from perennial.api.data import DataSpec
 from perennial.api.evaluation import DEFAULT_METRIC, Evaluation, Metric
 from perennial.api.run import Engine, TrainingStatus
+from perennial.api.tracking import Tracking
 from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRICS
 from perennial.contracts.signature import Task
 
@@ -87,6 +88,7 @@ class TrainingSpec(Model):
         default="Automatic", description="Manual: a version waits for spec.approval: Approved."
     )
     engine: Engine = Engine()
+    tracking: Tracking | None = None
 
     @property
     def tuned_metric(self) -> Metric:

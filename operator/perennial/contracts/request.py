@@ -61,12 +61,24 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The deployed version that a challenger meets; ``split`` is what it was trained with."""
+    """The deployed version that a challenger meets; ``split`` is what it was trained with.
+
+    They are compared by ``metric`` (empty: the run's own), in which the challenger is to gain ``min_improvement``.
+    """
 
     version: str
     model: Artifact
     signature: Artifact
     split: Split
+    metric: str = ""
+    min_improvement: float = 0.0
+
+
+class Tracking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """An MLflow server, by its address, and the experiment in which runs are recorded."""
+
+    uri: str
+    experiment: str
 
 
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -95,3 +107,4 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     output: str
     time: str = ""
     champion: Champion | None = None
+    tracking: Tracking | None = None

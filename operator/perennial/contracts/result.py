@@ -17,6 +17,7 @@ CLASSIFICATION_METRICS = (
     "average_precision",
     "log_loss",
     "brier",
+    "calibration_error",
 )
 REGRESSION_METRICS = ("mae", "rmse", "r2", "mape")
 METRICS: dict[Task, tuple[str, ...]] = {
@@ -24,16 +25,29 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "Regression": REGRESSION_METRICS,
 }
 """The metrics of each task."""
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "mae", "rmse", "mape"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
+RATES = ("selection_rate", "false_positive_rate")
+"""Of a slice of two classes, besides the metrics: what groups are compared by, and nothing is better at."""
+
+
+class Interval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A 95 % confidence interval of a metric, by bootstrap over the held-out rows."""
+
+    low: float
+    high: float
 
 
 class SliceMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Metrics over the held-out rows where ``column`` has ``value``; a metric that is undefined there is left out."""
+    """Metrics over the held-out rows where ``column`` has ``value``; a metric that is undefined there is left out.
+
+    With two classes also the ``RATES``.
+    """
 
     column: str
     value: str
     rows: int
     metrics: dict[str, float]
+    intervals: dict[str, Interval] = {}
 
 
 class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -46,13 +60,31 @@ class CandidateScore(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     trials: int
 
 
+class Gain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """By how much the challenger is better than the champion in ``metric`` (worse where it is negative).
+
+    ``low`` and ``high`` bound it with 95 %. ``probability`` is that of a gain above the least one that was asked for.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    probability: float
+    method: Literal["PairedBootstrap", "McNemar"]
+
+
 class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The champion on the challenger's held-out rows; ``inconclusive`` says why the two cannot be compared, if so."""
+    """The champion on the challenger's held-out rows; ``inconclusive`` says why the two cannot be compared, if so.
+
+    ``gain`` is in the metric that they are compared by; None where its distribution is not known.
+    """
 
     version: str
     metrics: dict[str, float]
     rows: int
     inconclusive: str = ""
+    gain: Gain | None = None
 
 
 class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -63,6 +95,17 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     test_rows: int
     columns: tuple[str, ...]
     files: int
+
+
+class Tracked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What MLflow knows the run as: its id, its page, and the number of the registered version; ``problem`` says what
+    could not be recorded.
+    """
+
+    run: str = ""
+    url: str = ""
+    version: str = ""
+    problem: str = ""
 
 
 class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -88,6 +131,8 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     champion: ChampionMetrics | None = None
     format: Literal["onnx", "skops"] = "onnx"
     format_reason: str = ""
+    tracking: Tracked | None = None
+    intervals: dict[str, Interval] = {}
 
 
 class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -67,7 +67,7 @@ def job(training: ModelTraining, run: Run, begun: Started) -> Json:
                         "fsGroup": USER,
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                    "containers": [_container(run, compute)],
+                    "containers": [_container(run, begun, compute)],
                     "volumes": [
                         {
                             "name": "request",
@@ -81,7 +81,12 @@ def job(training: ModelTraining, run: Run, begun: Started) -> Json:
     }
 
 
-def _container(run: Run, compute: dict[str, str]) -> Json:
+def _secrets(begun: Started) -> list[str]:
+    tracking = begun.spec.tracking
+    return [STORE_SECRET, *([tracking.mlflow.secret] if tracking and tracking.mlflow.secret else [])]
+
+
+def _container(run: Run, begun: Started, compute: dict[str, str]) -> Json:
     return {
         "name": CONTAINER,
         "image": run.image,
@@ -91,7 +96,7 @@ def _container(run: Run, compute: dict[str, str]) -> Json:
             {"name": "PERENNIAL_REQUEST_FILE", "value": f"{REQUEST_FOLDER}/{REQUEST_KEY}"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own empty volume
         ],
-        "envFrom": [{"secretRef": {"name": STORE_SECRET}}],
+        "envFrom": [{"secretRef": {"name": name}} for name in _secrets(begun)],
         "workingDir": "/tmp",  # noqa: S108 - the pod's own empty volume
         "resources": {"requests": compute, "limits": {"memory": compute["memory"]}},
         "terminationMessagePath": "/dev/termination-log",

@@ -24,8 +24,8 @@ from perennial.domain.plan import short_hash
 REQUEST_KEY = "request.json"
 SPEC_KEY = "training.json"
 _HASH_LENGTH = 16
-_NOT_HASHED = {"approval", "engine"}
-"""Where and with what approval a run runs changes nothing about the model that it makes."""
+_NOT_HASHED = {"approval", "engine", "tracking"}
+"""Where and with what approval a run runs, and who is told, changes nothing about the model that it makes."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,18 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         seed=spec.data.split.seed,
         output=output(root, metadata.namespace, metadata.name, run.number),
         time=spec.data.time or "",
+        tracking=_tracking(training),
         champion=_champion(champion) if champion and spec.evaluation.champion else None,
     )
     return Started(request=request, spec=spec)
+
+
+def _tracking(training: ModelTraining) -> contract.Tracking | None:
+    wanted = training.spec.tracking
+    if wanted is None:
+        return None
+    given, metadata = wanted.mlflow, training.metadata
+    return contract.Tracking(uri=given.uri, experiment=given.experiment or f"{metadata.namespace}/{metadata.name}")
 
 
 def split(spec: TrainingSpec) -> contract.Split:
