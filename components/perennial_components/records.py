@@ -3,7 +3,7 @@
 import msgspec
 
 from perennial.contracts.request import RunRequest
-from perennial.contracts.result import CandidateScore, ChampionMetrics, SliceMetrics
+from perennial.contracts.result import CandidateScore, ChampionMetrics, Interval, SliceMetrics, Trial
 from perennial.contracts.signature import Signature
 
 
@@ -25,10 +25,11 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Tuned(msgspec.Struct, frozen=True):
-    """The best trial of every candidate, and the place of the winner among them."""
+    """The best trial of every candidate, the place of the winner among them, and every trial in its order."""
 
     candidates: tuple[CandidateScore, ...]
     winner: int
+    trials: tuple[Trial, ...] = ()
 
 
 class Parity(msgspec.Struct, frozen=True):
@@ -54,9 +55,31 @@ class CalibrationBin(msgspec.Struct, frozen=True):
     rows: int
 
 
+class ClassFigures(msgspec.Struct, frozen=True):
+    """A line of scikit-learn's classification report; ``rows`` are the held-out rows of the class (its support)."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    rows: int
+
+
+class Importance(msgspec.Struct, frozen=True):
+    """By how much ``feature``'s permutation makes the tuned metric worse: mean and standard deviation of repeats."""
+
+    feature: str
+    mean: float
+    deviation: float
+
+
 class Evaluation(msgspec.Struct, frozen=True):
-    """``confusion`` [actual][predicted] in the signature's class order; ``roc`` are (false, true) positive rates;
-    a Regression has neither, and up to 500 ``pairs`` (predicted, actual) in their place.
+    """``confusion`` [actual][predicted] in the signature's class order; ``roc`` are (false, true) positive rates,
+    ``precision_recall`` (recall, precision), both of the positive class; a Regression has none of them, and up to 500
+    ``pairs`` (predicted, actual) in their place.
+
+    ``intervals`` are of ``metrics``. ``classes`` are in the signature's order, then "macro avg" and "weighted avg";
+    ``importance`` begins with the greatest.
     """
 
     rows: int
@@ -67,6 +90,10 @@ class Evaluation(msgspec.Struct, frozen=True):
     calibration: tuple[CalibrationBin, ...]
     champion: ChampionMetrics | None = None
     pairs: tuple[tuple[float, float], ...] = ()
+    intervals: dict[str, Interval] = {}
+    precision_recall: tuple[tuple[float, float], ...] = ()
+    classes: tuple[ClassFigures, ...] = ()
+    importance: tuple[Importance, ...] = ()
 
 
 class Account(msgspec.Struct, frozen=True):

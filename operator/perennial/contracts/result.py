@@ -74,6 +74,22 @@ class Gain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
     method: Literal["PairedBootstrap", "McNemar"]
 
 
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One setting of a candidate that was tried: the tuned metric's mean and deviation over ``folds``, its value in each
+    fold that was fitted. ``number`` counts all trials of a run from 1; a Failed one has no score and says why.
+    """
+
+    number: int
+    algorithm: str
+    parameters: dict[str, float | int | str | bool | None]
+    state: Literal["Complete", "Pruned", "Failed"] = "Complete"
+    score: float | None = None
+    deviation: float | None = None
+    folds: tuple[float, ...] = ()
+    seconds: float = 0.0
+    message: str = ""
+
+
 class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The champion on the challenger's held-out rows; ``inconclusive`` says why the two cannot be compared, if so.
 
