@@ -4,17 +4,30 @@ from typing import Literal
 
 import msgspec
 
+from perennial.contracts.prepare import Step, ValueType
 from perennial.contracts.signature import Task
 
 
 class Check(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A condition on a column of the data; ``max_missing`` is a share in [0, 1]."""
+    """A condition on a column of the data; ``max_missing`` is a share in [0, 1], ``pattern`` a regular expression that
+    a whole cell must match.
+    """
 
     column: str
     min: float | None = None
     max: float | None = None
     max_missing: float | None = None
     allowed: tuple[str, ...] = ()
+    type: ValueType | None = None
+    unique: bool = False
+    pattern: str | None = None
+
+
+class Require(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How many rows there must be at least, in all and of every class; 0 asks for none."""
+
+    min_rows: int = 0
+    min_rows_per_class: int = 0
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -28,28 +41,102 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     equals: str | None = None
 
 
+class ByTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Rows whose ``column`` is at ``start`` (ISO 8601) or later are held out."""
+
+    column: str
+    start: str = msgspec.field(name="from")
+
+
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """``test`` is the held-out share in (0, 1); the side of a row depends on its hash and ``seed`` alone."""
+    """How rows are held out. Columns are named as they are read, before any ``rename``: what the data is prepared by
+    moves no row.
+
+    ``test`` is the held-out share in (0, 1); the side of a row depends on the hash of its ``key`` or ``group`` (of the
+    whole row where neither is given) and ``seed`` alone, or with ``by_time`` on its time alone.
+    """
 
     test: float
     seed: int
     key: tuple[str, ...] = ()
+    group: str = ""
+    by_time: ByTime | None = None
+
+
+Scalar = float | int | str | bool
 
 
 class SearchRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Values tried for one parameter, from ``low`` to ``high``, spaced evenly on ``scale``."""
+    """Values tried for one parameter: from ``low`` to ``high``, spaced evenly on ``scale`` and in steps of ``step``
+    from ``low`` on where it is given, or one of ``choices``.
+    """
 
-    low: float
-    high: float
+    low: float = 0.0
+    high: float = 0.0
     scale: Literal["Linear", "Log"] = "Linear"
+    step: float | None = None
+    choices: tuple[Scalar, ...] = ()
+
+
+Algorithm = Literal[
+    "LogisticRegression",
+    "Ridge",
+    "Lasso",
+    "ElasticNet",
+    "HistGradientBoosting",
+    "GradientBoosting",
+    "RandomForest",
+    "ExtraTrees",
+    "DecisionTree",
+    "MLP",
+    "SVC",
+    "SVR",
+    "GaussianNB",
+    "Dummy",
+]
+CLASSIFIERS = ("LogisticRegression", "SVC", "GaussianNB")
+REGRESSORS = ("Ridge", "Lasso", "ElasticNet", "SVR")
+"""The algorithms of one task; all others are for both."""
 
 
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """An estimator of the allow-list with fixed parameters and ranges to search."""
+    """An estimator of the allow-list with fixed parameters and ranges to search. ``space`` Builtin searches what is
+    neither fixed nor given a range in the ranges that the estimator brings.
+    """
 
-    algorithm: Literal["LogisticRegression", "HistGradientBoosting", "Ridge"]
-    parameters: dict[str, float | int | str | bool] = {}
+    algorithm: Algorithm
+    parameters: dict[str, Scalar] = {}
     search: dict[str, SearchRange] = {}
+    space: Literal["Given", "Builtin"] = "Given"
+
+
+class AutoFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """All columns that may be features are, but those in ``exclude``."""
+
+    exclude: tuple[str, ...] = ()
+
+
+class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """How features reach an estimator. ``imputation`` and ``scaling`` "" leave it to what the estimator needs; ``fill``
+    is the Constant that stands for missing numbers.
+    """
+
+    imputation: Literal["", "Median", "Mean", "MostFrequent", "Constant"] = ""
+    fill: float = 0.0
+    scaling: Literal["", "Standard", "MinMax", "Robust", "None"] = ""
+    encoding: Literal["OneHot", "Ordinal", "Target"] = "OneHot"
+
+
+class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The recorded winner of an earlier run, to be fitted again without a search. ``parameters`` are as text, as
+    ModelVersions record them; ``model_sha256`` is of the file that ``version`` is served from.
+    """
+
+    version: str
+    algorithm: Algorithm
+    parameters: dict[str, str]
+    data_sha256: str
+    model_sha256: str
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -83,7 +170,8 @@ class Tracking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
-    column that says when a row was.
+    column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
+    after the first, 0 is for ever; ``pruning`` Median ends a trial whose first folds are worse than the median's.
     """
 
     namespace: str
@@ -97,7 +185,7 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     categorical: tuple[str, ...]
     checks: tuple[Check, ...]
     split: Split
-    imbalance: Literal["None", "ClassWeight"]
+    imbalance: Literal["None", "ClassWeight", "Oversample", "Undersample"]
     candidates: tuple[Candidate, ...]
     metric: str
     trials: int
@@ -107,4 +195,11 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     output: str
     time: str = ""
     champion: Champion | None = None
+    require: Require = Require()
+    prepare: tuple[Step, ...] = ()
     tracking: Tracking | None = None
+    auto: AutoFeatures | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    timeout: float = 0.0
+    pruning: Literal["Median", "None"] = "Median"
+    replay: Replay | None = None

@@ -25,6 +25,8 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "Regression": REGRESSION_METRICS,
 }
 """The metrics of each task."""
+FILE_REQUEST, FILE_TRIALS = "request.json", "trials.json"
+"""Of a run's artifacts: what it was asked (RunRequest), and every :class:`Trial`."""
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "calibration_error", "mae", "rmse", "mape"})
 RATES = ("selection_rate", "false_positive_rate")
 """Of a slice of two classes, besides the metrics: what groups are compared by, and nothing is better at."""
@@ -113,6 +115,15 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     files: int
 
 
+class Reproduction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What became of a replay: the SHA-256 of ``version``'s model and that of the one fitted now."""
+
+    version: str
+    expected: str
+    found: str
+    identical: bool
+
+
 class Tracked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What MLflow knows the run as: its id, its page, and the number of the registered version; ``problem`` says what
     could not be recorded.
@@ -148,6 +159,7 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     format: Literal["onnx", "skops"] = "onnx"
     format_reason: str = ""
     tracking: Tracked | None = None
+    reproduction: Reproduction | None = None
     intervals: dict[str, Interval] = {}
 
 
