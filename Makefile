@@ -25,6 +25,7 @@ test-unit: env-operator env-components env-serving env-clients ## Pure decisions
 	.venvs/serving/bin/pytest -n $(JOBS) -q tests/unit/serving
 	@# Each in a process of its own: their clients define the same messages.
 	for file in tests/clients/test_*.py; do .venvs/clients/bin/pytest -q "$$file"; done
+	hack/venv bench-mlflow
 	.venvs/components/bin/pytest -n $(JOBS) -q tests/unit/components
 
 test-api: env-operator programs ## Controllers against a real API server, no kubelet

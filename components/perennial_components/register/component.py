@@ -64,6 +64,6 @@ def register(
         }
         if not account.parity.reason:
             files[names.FILE_MODEL] = Path(served.path).read_bytes()
-        content, written = core.register(account, files, storage.credentials())
+        content, written = core.register(account, files, storage.credentials(), page)
         Path(result.path).write_bytes(content)
         result.metadata.update({"uri": written.uri, "sha256": written.sha256})

@@ -8,26 +8,32 @@ import obstore.exceptions
 
 from perennial.contracts import names, objects
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import DataSummary, RunResult
+from perennial.contracts.result import DataSummary, RunResult, Tracked
 from perennial_components.failure import RunError
 from perennial_components.records import Account
 from perennial_components.storage import store_message
+from perennial_components.tracking.mlflow import track
 
 PACKAGES = ("scikit-learn", "numpy", "pandas", "skl2onnx", "onnx", "onnxruntime", "skops", "kfp")
 
 
-def register(account: Account, files: Mapping[str, bytes], credentials: Mapping[str, str]) -> tuple[bytes, Artifact]:
-    """Writes ``files`` (content by name) under ``request.output``, then ``result.json``; its bytes and its record.
+def register(
+    account: Account, files: Mapping[str, bytes], credentials: Mapping[str, str], page: str
+) -> tuple[bytes, Artifact]:
+    """Writes ``files`` (content by name) under ``request.output``, tells MLflow where one is named (with ``page``, the
+    report), then writes ``result.json``; its bytes and its record.
 
     Raises RunError (StoreUnavailable).
     """
     folder = account.request.output.rstrip("/")
     artifacts = {name: _write(f"{folder}/{name}", data, credentials) for name, data in sorted(files.items())}
-    content = msgspec.json.format(msgspec.json.encode(result_of(account, artifacts), order="deterministic"), indent=2)
+    tracked = track(account, artifacts[names.model_file(artifacts)], page, credentials)
+    result = result_of(account, artifacts, tracked)
+    content = msgspec.json.format(msgspec.json.encode(result, order="deterministic"), indent=2)
     return content, _write(f"{folder}/{names.FILE_RESULT}", content, credentials)
 
 
-def result_of(account: Account, artifacts: dict[str, Artifact]) -> RunResult:
+def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked | None = None) -> RunResult:
     """The run's account in the form that the operator reads."""
     best = account.tuned.candidates[account.tuned.winner]
     ingested, evaluation = account.ingested, account.evaluation
@@ -53,6 +59,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact]) -> RunResult:
         champion=evaluation.champion,
         format="skops" if account.parity.reason else "onnx",
         format_reason=account.parity.reason,
+        tracking=tracked,
     )
 
 

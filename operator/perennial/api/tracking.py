@@ -9,7 +9,10 @@ class MLflow(Model):
     """An MLflow tracking server. What it does not take is lost to it alone: it never fails a run."""
 
     uri: str = Field(
-        min_length=8, max_length=1024, pattern=r"^https?://.+", description="Address of the tracking server."
+        min_length=8,
+        max_length=1024,
+        pattern=r"^https?://[^@\s]+$",
+        description="Address of the tracking server, without a name and a password in it: they are the secret's.",
     )
     experiment: str | None = Field(
         default=None, min_length=1, max_length=256, description="The experiment; unset: <namespace>/<name>."

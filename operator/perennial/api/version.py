@@ -81,6 +81,14 @@ class Score(Model):
     text: str = Field(max_length=64, description="Such as roc_auc 0.912.")
 
 
+class MLflowRecord(Model):
+    """What MLflow knows the run as."""
+
+    run: str = Field(max_length=64, description="The run's id.")
+    url: str = Field(max_length=2048, description="Its page.")
+    version: str = Field(max_length=32, description="The registered version of the model there.")
+
+
 class Record(Model):
     """What is true of the version for ever."""
 
@@ -108,6 +116,7 @@ class Record(Model):
     image: str = Field(default="", max_length=512, description="Image that the run ran in.")
     pipeline: str = Field(default="", max_length=64, description="SHA-256 of the compiled pipeline.")
     packages: dict[str, Text] = Field(default={}, max_length=500, description="Package versions of the run.")
+    mlflow: MLflowRecord | None = None
     git_revision: str = Field(default="", max_length=64, description="Git revision of the training, where known.")
 
 

@@ -9,7 +9,16 @@ import msgspec
 from perennial.api.common import API_VERSION
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
-from perennial.api.version import ArtifactRecord, DataRecord, ModelVersion, Record, Score, SliceRecord, SplitRecord
+from perennial.api.version import (
+    ArtifactRecord,
+    DataRecord,
+    MLflowRecord,
+    ModelVersion,
+    Record,
+    Score,
+    SliceRecord,
+    SplitRecord,
+)
 from perennial.contracts.names import (
     FILE_BASELINE,
     FILE_SIGNATURE,
@@ -20,7 +29,7 @@ from perennial.contracts.names import (
     model_file,
 )
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import RunResult
+from perennial.contracts.result import RunResult, Tracked
 from perennial.domain.gates import Verdict
 from perennial.domain.training.request import Started
 
@@ -127,6 +136,7 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
         image=run.image,
         pipeline=result.pipeline_sha256[:64],
         packages=dict(sorted(result.packages.items())),
+        mlflow=_mlflow(result.tracking),
     )
 
 
@@ -150,6 +160,12 @@ def _data(source: str, result: RunResult) -> DataRecord:
 
 def _artifact(artifact: Artifact) -> ArtifactRecord:
     return ArtifactRecord(uri=artifact.uri, sha256=artifact.sha256, size=artifact.size)
+
+
+def _mlflow(tracked: Tracked | None) -> MLflowRecord | None:
+    if tracked is None or not tracked.run:
+        return None
+    return MLflowRecord(run=tracked.run, url=tracked.url, version=tracked.version)
 
 
 def _text(value: object) -> str:

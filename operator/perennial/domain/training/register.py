@@ -94,6 +94,8 @@ def _make(draft: Draft, run: Run, begun: Started, result: RunResult) -> ModelVer
     _say(draft, name, made["spec"]["approval"], outcome, message)
     if verdict.champion and verdict.champion.verdict == "Inconclusive":
         draft.event("ChampionInconclusive", f"{name}: {verdict.champion.message}", warning=True)
+    if result.tracking and result.tracking.problem:
+        draft.event("NotTracked", f"{name}: MLflow: {result.tracking.problem}"[:_MESSAGE_LIMIT], warning=True)
     draft.outcomes["run"] = outcome
     return ModelVersion.parse(made)
 

@@ -1,0 +1,1 @@
+"""Records a run in a tracking server, where one is named."""
