@@ -34,6 +34,7 @@ class PerformanceEvidence(Status):
     metric: str = Field(max_length=64, description="The figure; mae and rmse are in the target's unit.")
     source: Literal["Labels", "Estimated"] = Field(default="Labels", description="What it is known from.")
     reference: float = Field(description="The version's own on held-out rows.")
+    limit: float | None = Field(default=None, description="The worst figure that is let pass.")
     value: float | None = Field(default=None, description="The window's.")
     low: float | None = Field(default=None, description="Bounds of the 95 % confidence interval.")
     high: float | None = Field(default=None, description="The upper one of these bounds.")

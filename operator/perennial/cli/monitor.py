@@ -14,7 +14,7 @@ from perennial.api.drift import DriftMonitor, Performance
 from perennial.api.verdict import Action, FeatureEvidence, MonitorStatus, PerformanceEvidence, SignalEvidence
 from perennial.cli.words import ago
 from perennial.domain.drift.evidence import title
-from perennial.domain.drift.performance import ERRORS, let_pass, limit
+from perennial.domain.drift.performance import ERRORS, let_pass, worst
 
 Json = dict[str, Any]
 COLOURS = {"Healthy": "green", "Drifting": "yellow", "PerformanceLoss": "red"}
@@ -123,7 +123,7 @@ def _performance(found: PerformanceEvidence, monitor: DriftMonitor) -> Text:
 
 def _let_pass(found: PerformanceEvidence, wanted: Performance) -> str:
     if found.metric in ERRORS:
-        return f"up to {number(limit(wanted, found.metric, found.reference))} let pass"
+        return f"up to {number(worst(wanted, found))} let pass"
     return f"{let_pass(wanted, found.metric):g} let pass"
 
 

@@ -20,7 +20,7 @@ from perennial.contracts.request import Artifact
 from perennial.contracts.signature import Signature
 from perennial.domain.drift.learning import Learnt, Lesson, configmap_name, kept, learn, lesson
 from perennial.domain.drift.monitor import Blocked
-from perennial.domain.drift.performance import JUDGED, Held, metric_of
+from perennial.domain.drift.performance import JUDGED, Held, doubt_of, metric_of
 from perennial.domain.drift.queries import Family, Subject
 from perennial.domain.drift.reference import Reference, prepare
 from perennial.domain.drift.window import Chunk, Layout, read_chunks
@@ -125,12 +125,14 @@ async def _held(context: Context, monitor: DriftMonitor, version: ModelVersion, 
     signature = await _artifact(context, version, FILE_SIGNATURE, Signature)
     if unfit := _unfit(wanted, version.metadata.name, signature, baseline):
         raise Blocked("MetricUnsupported", unfit)
+    metric, record = metric_of(wanted, signature.task), version.spec.record
     return Held(
-        figure=version.spec.record.metrics.get(metric_of(wanted, signature.task)),
+        figure=record.metrics.get(metric),
         classes=signature.classes,
         positive=signature.classes[signature.positive] if signature.classes else "",
         confusion=baseline.confusion,
         task=signature.task,
+        doubt=doubt_of(metric, record.metrics, record.data.test_rows),
     )
 
 

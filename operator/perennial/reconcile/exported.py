@@ -40,8 +40,8 @@ FAMILIES: dict[str, str] = {
     METRIC_PSI: "Population stability index, bias removed, of the features that changed most.",
     METRIC_PSI_THRESHOLD: "The largest index that is let pass.",
     f"{_MONITOR}feature_drifting": "1 where the feature's change is significant and large, or a share over its limit.",
-    METRIC_PERFORMANCE: "The model's figure: value, bounds of its 95 % interval, reference on held-out rows; "
-    "mae and rmse in the target's unit.",
+    METRIC_PERFORMANCE: "The model's figure: value, bounds of its 95 % interval, reference on held-out rows, "
+    "limit of what is let pass; mae and rmse in the target's unit.",
     f"{_MONITOR}performance_loss": "1 where the drop is larger than is let pass.",
     f"{_MONITOR}signal": "A signal's value and its bounds.",
     f"{_MONITOR}signal_breached": "1 where the signal is out of bounds.",
@@ -182,7 +182,7 @@ def _add_evidence(series: _Series, status: MonitorStatus) -> None:
         series.add(f"{_MONITOR}feature_drifting", feature.drifting, feature=feature.feature)
     for figure in _figures(status):
         about = {"metric": figure.metric, "source": figure.source}
-        for bound in ("value", "low", "high", "reference"):
+        for bound in ("value", "low", "high", "reference", "limit"):
             series.add(METRIC_PERFORMANCE, getattr(figure, bound), **about, bound=bound)
         series.add(f"{_MONITOR}performance_loss", figure.loss, **about)
     for signal in status.signals:

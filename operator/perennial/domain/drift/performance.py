@@ -46,7 +46,7 @@ Counts = Mapping[Pair, float]
 class Held:
     """What the version's record says of it on held-out rows: the ``figure`` that is judged, the classes in order, the
     ``positive`` one, and the rows by actual class and predicted one, ``confusion`` (empty where an old version has
-    none). A Regression has no classes.
+    none). A Regression has no classes; its ``figure`` is known to ``doubt``, half of a 95 % interval.
     """
 
     figure: float | None
@@ -54,6 +54,7 @@ class Held:
     positive: str
     confusion: tuple[tuple[int, ...], ...] = ()
     task: Task = "Classification"
+    doubt: float = 0.0
 
 
 def metric_of(wanted: Performance, task: Task) -> str:
@@ -68,12 +69,35 @@ def let_pass(wanted: Performance, metric: str) -> float:
     return RISE_LET_PASS if metric in ERRORS else SHARE_LET_PASS
 
 
-def limit(wanted: Performance, metric: str, reference: float) -> float:
-    """The worst figure that is let pass, where ``reference`` is the held-out one."""
+def limit(wanted: Performance, metric: str, reference: float, doubt: float = 0.0) -> float:
+    """The worst figure that is let pass, where ``reference`` is the held-out one and an error is known to ``doubt``."""
     drop = let_pass(wanted, metric)
     if metric in ERRORS:
-        return reference * (1 + drop)
+        return (reference + doubt) * (1 + drop)
     return reference + drop if metric in LOWER_IS_BETTER else reference - drop
+
+
+def worst(wanted: Performance, found: PerformanceEvidence) -> float:
+    """The same, from the status; an older operator has not written it there."""
+    return limit(wanted, found.metric, found.reference) if found.limit is None else found.limit
+
+
+def doubt_of(metric: str, metrics: Mapping[str, float], rows: int) -> float:
+    """To how much an error on ``rows`` held-out rows is known: half of its 95 % interval; 0 where nobody can tell.
+
+    The variance of mae is (rmse^2 - mae^2) / rows. That of rmse takes the fourth moment of the errors, which is not
+    recorded: it is taken from the gamma distribution with this mae and rmse (exact where errors are Laplace's, a little
+    too wide where they are normal).
+    """
+    mae, rmse = metrics.get("mae", 0.0), metrics.get("rmse", 0.0)
+    spread = rmse**2 - mae**2
+    if metric not in ERRORS or rows <= 0 or mae <= 0 or spread <= 0:
+        return 0.0
+    if metric == "mae":
+        return Z95 * math.sqrt(spread / rows)
+    shape = mae**2 / spread
+    kurtosis = (shape + 2) * (shape + 3) / (shape * (shape + 1))
+    return Z95 * rmse * math.sqrt((kurtosis - 1) / rows) / 2
 
 
 def told(metric: str, value: float) -> str:
@@ -93,17 +117,17 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
 
 def judge_labels(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> PerformanceEvidence:
     """The figure over the chunks' labels. It is a loss when the whole interval lies more than ``max_drop`` beyond the
-    held-out figure; under ``min_labels`` labels there is no value.
+    held-out figure (of an error: beyond that one's whole interval); under ``min_labels`` labels there is no value.
     """
     total = sum(chunk.labels for chunk in chunks)
     found = _evidence("Labels", held, wanted, total).model_copy(update={"delay": _delay(chunks)})
     if total < wanted.min_labels:
         return found
     if found.metric in ERRORS:
-        return _claimed(found, mean_error(found.metric, labelled_errors(found.metric, chunks)), wanted)
+        return _claimed(found, mean_error(found.metric, labelled_errors(found.metric, chunks)))
     if found.metric == "log_loss":
-        return _claimed(found, mean_loss(chunks), wanted)
-    return _claimed(found, figure(found.metric, [chunk.feedback for chunk in chunks], held.positive), wanted)
+        return _claimed(found, mean_loss(chunks))
+    return _claimed(found, figure(found.metric, [chunk.feedback for chunk in chunks], held.positive))
 
 
 def judge_estimate(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> PerformanceEvidence:
@@ -115,7 +139,7 @@ def judge_estimate(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> 
     found = _evidence("Estimated", held, wanted, total)
     if total < wanted.min_labels or len(held.classes) != 2:
         return found
-    return _claimed(found, figure(found.metric, counts, held.positive), wanted)
+    return _claimed(found, figure(found.metric, counts, held.positive))
 
 
 def _expected_error(chunks: Sequence[Chunk], held: Held, wanted: Performance) -> PerformanceEvidence:
@@ -123,7 +147,7 @@ def _expected_error(chunks: Sequence[Chunk], held: Held, wanted: Performance) ->
     found = _evidence("Estimated", held, wanted, total)
     if total < wanted.min_labels:
         return found
-    return _claimed(found, mean_error(found.metric, expected_errors(found.metric, chunks)), wanted)
+    return _claimed(found, mean_error(found.metric, expected_errors(found.metric, chunks)))
 
 
 def expected(chunk: Chunk, held: Held) -> dict[Pair, float]:
@@ -271,15 +295,17 @@ def _evidence(
 ) -> PerformanceEvidence:
     metric = metric_of(wanted, held.task)
     reference = _rounded(metric, held.figure or 0.0)
-    return PerformanceEvidence(metric=metric, source=source, reference=reference, labels=round(rows))
+    return PerformanceEvidence(
+        metric=metric, source=source, reference=reference, labels=round(rows),
+        limit=_rounded(metric, limit(wanted, metric, reference, held.doubt)),
+    )  # fmt: skip
 
 
-def _claimed(found: PerformanceEvidence, measured: Interval | None, wanted: Performance) -> PerformanceEvidence:
-    if measured is None:
+def _claimed(found: PerformanceEvidence, measured: Interval | None) -> PerformanceEvidence:
+    if measured is None or found.limit is None:
         return found
     _, low, high = measured
-    worst = limit(wanted, found.metric, found.reference)
-    lost = low > worst if found.metric in LOWER_IS_BETTER else high < worst
+    lost = low > found.limit if found.metric in LOWER_IS_BETTER else high < found.limit
     rounded = (_rounded(found.metric, each) for each in measured)
     return found.model_copy(update={**dict(zip(("value", "low", "high"), rounded, strict=True)), "loss": lost})
 

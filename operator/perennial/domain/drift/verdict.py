@@ -12,7 +12,6 @@ from perennial.domain.drift.performance import (
     judge_estimate,
     judge_labels,
     let_pass,
-    limit,
     metric_of,
     told,
     unrecognised,
@@ -99,7 +98,7 @@ def _verdict(
     drifting = [each for each in features if each.drifting]
     decisive = _decisive(spec, performance)
     if decisive and decisive.loss:
-        return "PerformanceLoss", _lost(spec, decisive) + _also(drifting)
+        return "PerformanceLoss", _lost(decisive) + _also(drifting)
     if drifting:
         named = "; ".join(_described(each) for each in drifting[:WORST_NAMED])
         return "Drifting", f"{len(drifting)} of {len(features)} features: {named}"
@@ -131,14 +130,14 @@ def _told(found: PerformanceEvidence, value: float | None) -> str:
     return told(found.metric, value) if value is not None else ""
 
 
-def _lost(spec: MonitorSpec, found: PerformanceEvidence) -> str:
+def _lost(found: PerformanceEvidence) -> str:
     what = "predictions" if found.source == "Estimated" else "labels"
     said = (
         f"{_figure(found)} (95 % interval {_told(found, found.low)} to {_told(found, found.high)}, {found.labels} "
         f"{what}) against {_told(found, found.reference)} held out"
     )
-    if found.metric in ERRORS and spec.performance is not None:
-        said += f", at most {_told(found, limit(spec.performance, found.metric, found.reference))} let pass"
+    if found.metric in ERRORS:
+        said += f", at most {_told(found, found.limit)} let pass"
     return said
 
 

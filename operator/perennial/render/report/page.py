@@ -10,7 +10,7 @@ from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvid
 from perennial.contracts.baseline import LABEL, PREDICTION
 from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import title
-from perennial.domain.drift.performance import ERRORS, JUDGED, RISE_LET_PASS, SHARE_LET_PASS, limit
+from perennial.domain.drift.performance import ERRORS, JUDGED, RISE_LET_PASS, SHARE_LET_PASS, worst
 from perennial.domain.drift.story import FeatureStory, Story
 from perennial.render.report import shapes, words
 from perennial.render.report.deeds import deeds, stale, strip, timeline
@@ -194,8 +194,8 @@ def _performance(story: Story) -> shapes.Chart | None:
         ("by labels", "now", story.performance),
         ("estimated, without labels", "guess", story.estimated),
     ]
-    worst = limit(story.spec.performance, told.metric, told.reference)
-    return shapes.chart(series, told.reference, worst, shares=told.metric not in LOWER_IS_BETTER)
+    limit = worst(story.spec.performance, told)
+    return shapes.chart(series, told.reference, limit, shares=told.metric not in LOWER_IS_BETTER)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def setup(spec: MonitorSpec, status: MonitorStatus, story: Story) -> list[tuple[
 def _judged_by(wanted: Performance, status: MonitorStatus) -> str:
     told = status.performance or status.estimated
     if told is not None:
-        metric, allowed = told.metric, f"{words.allowed(wanted, told).rstrip(',')} is let pass"
+        metric, allowed = told.metric, f"{words.allowed(wanted, told)} is let pass"
     else:
         metric = wanted.metric or " or ".join(known[0] for known in JUDGED.values())
         drop = f"{wanted.max_drop:g}" if wanted.max_drop else f"{SHARE_LET_PASS:g}, of an error {RISE_LET_PASS:g},"

@@ -9,7 +9,7 @@ from perennial.api.verdict import MonitorStatus, PerformanceEvidence, Verdict
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, JOINT, MISSING, OTHER
 from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import is_input, title
-from perennial.domain.drift.performance import ERRORS, let_pass, limit
+from perennial.domain.drift.performance import ERRORS, let_pass, worst
 from perennial.domain.drift.story import FeatureStory, Story
 
 NAMED = 3
@@ -143,7 +143,8 @@ def allowed(wanted: Performance, found: PerformanceEvidence) -> str:
     """How much worse than the held-out figure it may be, such as: a drop of 0.05."""
     drop = let_pass(wanted, found.metric)
     if found.metric in ERRORS:
-        return f"a rise by {share(drop)}, to {number(limit(wanted, found.metric, found.reference))},"
+        top = f"{share(drop)} over the upper 95 % bound of the held-out figure"
+        return f"a rise to {number(worst(wanted, found))} ({top})"
     return f"a {'rise' if found.metric in LOWER_IS_BETTER else 'drop'} of {number(drop)}"
 
 
