@@ -1,5 +1,6 @@
 """Bins that stay readable and hold comparable shares, and their counts (see ``contracts.baseline.bin_index``)."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -29,9 +30,13 @@ def counted(
     values: NDArray[np.float64],
     invalid: NDArray[np.bool_] | None = None,
     chunks: Chunks | None = None,
+    labels: Callable[[tuple[float, ...]], tuple[str, ...]] | None = None,
 ) -> Distribution:
-    """The distribution of ``values`` in the bins of ``edges``; where ``invalid`` [N], there was a text."""
-    bins = (MISSING, INVALID, BELOW, *labels_of(edges), ABOVE)
+    """The distribution of ``values`` in the bins of ``edges``; where ``invalid`` [N], there was a text.
+
+    ``labels`` names the regular bins; unset: :func:`labels_of`.
+    """
+    bins = (MISSING, INVALID, BELOW, *(labels or labels_of)(edges), ABOVE)
     places = numeric_places(edges, values)
     if invalid is not None:
         places[invalid] = _INVALID_AT

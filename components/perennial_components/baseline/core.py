@@ -10,6 +10,7 @@ from perennial.contracts.signature import Input, Signature
 from perennial_components.baseline.bins import categorical, counted, numeric, quantiles_of
 from perennial_components.baseline.calibration import calibration_points
 from perennial_components.baseline.chunks import Chunks, chunks_of
+from perennial_components.baseline.grid import grid_edges, grid_labels
 from perennial_components.baseline.joint import joint_of
 from perennial_components.baseline.losses import loss_points
 from perennial_components.records import Evaluation
@@ -49,7 +50,8 @@ def baseline(
 
 def _prediction(signature: Signature, chosen: NDArray[np.float64], chunks: Chunks | None) -> Distribution:
     if signature.task == "Regression":
-        return numeric("prediction", chosen, chunks=chunks)
+        found = counted("prediction", grid_edges(chosen), chosen, chunks=chunks, labels=grid_labels)
+        return msgspec.structs.replace(found, quantiles=quantiles_of(chosen))
     return counted("probability", PREDICTION_EDGES, chosen, chunks=chunks)
 
 

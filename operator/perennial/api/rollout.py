@@ -63,20 +63,27 @@ BuiltinName = Literal[
 
 # CEL does not see fields without a type, such as a bound that is a number or a time.
 _BOUNDED: list[JsonValue] = [
-    {"anyOf": [{"required": ["max"]}, {"required": ["min"]}]},
+    {"anyOf": [{"required": ["max"]}, {"required": ["min"]}, {"required": ["maxDrop"]}]},
     {"anyOf": [{"required": ["max"]}, {"not": {"required": ["failAbove"]}}]},
     {"anyOf": [{"required": ["min"]}, {"not": {"required": ["failBelow"]}}]},
 ]
 
 
+_OF_PERFORMANCE = "has(self.builtin) && self.builtin == 'Performance'"
+
+
 class AnalysisMetric(Model):
-    """A figure of the new version, and its bounds: max, min or both.
+    """A figure of the new version, and its bounds: max, min or both, or (of Performance) maxDrop.
 
     Between a bound and failAbove or failBelow it is inconclusive.
     """
 
     model_config = ConfigDict(
-        json_schema_extra=rules(("has(self.builtin) != has(self.query)", "give one of builtin and query"))
+        json_schema_extra=rules(
+            ("has(self.builtin) != has(self.query)", "give one of builtin and query"),
+            (f"!has(self.metric) || ({_OF_PERFORMANCE})", "metric goes with builtin Performance"),
+            (f"!has(self.maxDrop) || ({_OF_PERFORMANCE})", "maxDrop goes with builtin Performance"),
+        )
         | {"allOf": _BOUNDED}
     )
     name: Name = Field(description="What the status calls it.")
@@ -85,8 +92,14 @@ class AnalysisMetric(Model):
         description="ErrorRate: share of answers that are the server's errors. LatencyP50, LatencyP99: the time in "
         "which 50 or 99 % of requests are answered. Throughput: requests a second. PredictionShift: population "
         "stability index of its predictions against the stable version's over the same time. Agreement: share of "
-        "copied requests that both versions answer alike (Shadow). Performance: share of predictions that the labels "
-        "confirm.",
+        "copied rows that both versions answer alike (Shadow): with the same class, or with numbers no further apart "
+        "than 5 % of the spread. Performance: how good predictions turn out to be by their labels, see metric.",
+    )
+    metric: Literal["accuracy", "mae", "rmse"] | None = Field(
+        default=None,
+        description="What Performance is. accuracy (which it is where unset): share of predictions that the labels "
+        "confirm, of a Classification. mae, rmse: mean absolute or root mean squared error, in the target's unit, of "
+        "a Regression; lower is better.",
     )
     query: str | None = Field(
         default=None,
@@ -100,6 +113,14 @@ class AnalysisMetric(Model):
         description="Largest good value: a number, or a time such as 50ms or 1.5s (a bare number is seconds).",
     )
     min: Limit = Field(default=None, description="Smallest good value.")
+    max_drop: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="In place of bounds: how much worse than the stable version's labels of the same time Performance "
+        "may be. Of accuracy the largest drop, absolute; of an error the largest rise as a share of the stable "
+        "version's: 0.1 lets an mae of 44 pass where the stable version's is 40.",
+    )
     fail_above: Limit = Field(default=None, description="Values above it are bad (needs max).")
     fail_below: Limit = Field(default=None, description="Values below it are bad (needs min).")
 

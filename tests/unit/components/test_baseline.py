@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import ABOVE, PREDICTION_EDGES, Baseline, Joint, bin_index
+from perennial.contracts.baseline import ABOVE, BELOW, PREDICTION_EDGES, Baseline, Joint, bin_index
 from perennial.contracts.joint import JointError
 from perennial.contracts.signature import Input, Signature
-from perennial_components.baseline.bins import numeric_places
+from perennial_components.baseline.bins import counted, numeric_places
 from perennial_components.baseline.chunks import MOST, chunks_of
 from perennial_components.baseline.core import baseline
+from perennial_components.baseline.grid import grid_edges, grid_labels
 from perennial_components.baseline.joint import joint_of
 from perennial_components.records import Evaluation
 from perennial_components.storage import OutOfFold
@@ -219,3 +220,41 @@ def test_a_repeat_makes_the_same_bytes() -> None:
     joint = msgspec.json.decode(one, type=Baseline).joint
     assert joint is not None
     assert all(max(axis, key=abs) > 0 for axis in joint.axes)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 0.37, 1.0, 47.0, 3e8])
+@pytest.mark.parametrize(("grown", "moved"), [(1.0, 0.0), (1.05, 0.1), (0.8, 0.5), (1.4, 1.0), (2.0, 0.0)])
+def test_two_versions_of_like_scale_share_edges(scale: float, grown: float, moved: float) -> None:
+    random = np.random.default_rng(int(100 * grown + moved))
+    one = scale * random.normal(3, 1, 400)
+    other = scale * (moved + random.normal(3, grown, 3000))
+    assert 9 <= len(grid_edges(one)) <= 26
+    assert len(set(grid_edges(one)) & set(grid_edges(other))) >= 6
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[5.0] * 40, [0.0] * 40, [0.0] * 30 + [*map(float, range(10))], [1e9, 1e9 + 64.0] * 20, [3.0], [-7.25, 1e-30]],
+)
+def test_edges_ascend_whatever_is_predicted(values: list[float]) -> None:
+    found = counted("prediction", grid_edges(np.array(values)), np.array(values), labels=grid_labels)
+    assert all(low < high for low, high in pairwise(found.edges))
+    assert len(found.bins) == len(set(found.bins)) == len(found.edges) + 3
+    assert sum(found.counts) == len(values)
+    assert sum(found.counts[3:-1]) >= 0.5 * len(values), "training's own lie within the bins"
+    assert grid_edges(np.array([np.nan, np.inf])) == ()
+    assert counted("prediction", (), np.zeros(0), labels=grid_labels).bins[2:] == (BELOW, ABOVE)
+
+
+def test_values_far_away_neither_make_bins_coarse_nor_many() -> None:
+    values = np.random.default_rng(2).standard_cauchy(5000)
+    edges = grid_edges(values)
+    assert len(edges) <= 65
+    assert sum(-1 <= edge < 1 for edge in edges) >= 4, "the quartiles of these are -1 and 1"
+
+
+def test_names_of_bins_are_their_exact_edges() -> None:
+    assert grid_labels((-0.1875, -0.125, -0.0625)) == ("[-0.1875,-0.125)", "[-0.125,-0.0625]")
+    assert grid_labels((112.0, 128.0, 144.0, 160.0)) == ("[112,128)", "[128,144)", "[144,160]")
+    edges = grid_edges(np.random.default_rng(3).normal(1e5, 1e-2, 500))
+    assert [float(name[1:-1].split(",")[0]) for name in grid_labels(edges)] == list(edges[:-1])

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import chndtr
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, Distribution
+from perennial.domain.analysis.comparable import comparable, lower
 from perennial.domain.analysis.limits import Figure
 from perennial.domain.drift.bins import group
 from perennial.domain.drift.statistics import stability_index
@@ -75,9 +76,9 @@ class Shift(Figure):
     4.2; the index is a sum of two power divergences) where something did.
     """
 
-    def __init__(self, noise: _Noise) -> None:
+    def __init__(self, noise: _Noise, hidden: str = "") -> None:
         super().__init__(max(0.0, noise.index - noise.freedom / noise.rows))
-        self._noise = noise
+        self._noise, self._hidden = noise, hidden
 
     def chance(self, limit: float) -> float:
         """How often a true index of ``limit`` gives an index as large as this one, or larger."""
@@ -93,27 +94,42 @@ class Shift(Figure):
         return self.value > limit and self.chance(limit) < CHANCE
 
     @property
+    def open_ended(self) -> bool:
+        """Whether the bins may hide more of it: bins that are added up never show a larger shift than there is."""
+        return bool(self._hidden)
+
+    @property
     def doubt(self) -> str:
-        """Why a value above the limit is not enough."""
-        return f"within sampling noise: {self._noise.rows:.0f} effective predictions in {self._noise.freedom + 1} bins"
+        """Why a value above the limit is not enough, or one under it."""
+        noise = self._noise
+        return self._hidden or (
+            f"within sampling noise: {noise.rows:.0f} effective predictions in {noise.freedom + 1} bins"
+        )
 
 
-def shift(new: Mapping[str, float], stable: Mapping[str, float]) -> Shift:
-    """Of predictions by bin, the same bins in both. A bin too thin to be compared is counted with a neighbour."""
-    names = tuple(sorted(new, key=_place))
-    after, before = (np.array([counts[name] for name in names], dtype=np.float64) for counts in (new, stable))
-    layout = Distribution("probability", "Numeric", names, tuple(round(count) for count in before))
+def shift(new: Mapping[str, float], stable: Mapping[str, float]) -> Shift | None:
+    """Of predictions by bin, in the bins that both versions can be told in; None where there are none.
+
+    A bin too thin to be compared is counted with a neighbour.
+    """
+    found = comparable(new, stable)
+    if found is None:
+        return None
+    names = tuple(sorted(found.new, key=_place))
+    after, before = (
+        np.array([counts[name] for name in names], dtype=np.float64) for counts in (found.new, found.stable)
+    )
+    layout = Distribution("prediction", "Numeric", names, tuple(round(count) for count in before))
     groups = group(layout, after)
     joined_after, joined_before = groups.total(after), groups.total(before)
     rows = after.sum() * before.sum() / (after.sum() + before.sum())
-    return Shift(_Noise(float(stability_index(joined_before, joined_after)), len(joined_before) - 1, float(rows)))
+    index = float(stability_index(joined_before, joined_after))
+    return Shift(_Noise(index, len(joined_before) - 1, float(rows)), found.doubt)
 
 
 def _place(name: str) -> tuple[float, str]:
-    """Where a bin such as ``[0.1,0.2)`` stands in the order of the probabilities."""
+    """Where a bin stands in the order of the predictions."""
     if name in {MISSING, INVALID, BELOW, ABOVE}:
         return (math.inf if name == ABOVE else -math.inf), name
-    try:
-        return float(name.strip("[)]").split(",")[0]), name
-    except ValueError:  # a baseline that somebody else wrote
-        return 0.0, name
+    low = lower(name)
+    return (0.0 if low is None else low), name  # a baseline that somebody else wrote

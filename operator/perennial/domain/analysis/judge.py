@@ -14,7 +14,8 @@ from perennial.api.rollout import Analysis, AnalysisMetric
 from perennial.domain.analysis.figures import LEAST_PREDICTIONS, quantile, shift
 from perennial.domain.analysis.limits import Bounds, Figure, LimitError, Result, bounds, verdict
 from perennial.domain.analysis.observed import Observed, Trouble, Unavailable
-from perennial.domain.analysis.queries import REQUESTS, source
+from perennial.domain.analysis.performance import Compared, Labels, compared, misfit, performance, unknown
+from perennial.domain.analysis.queries import REQUESTS, sources
 
 __all__ = [
     "KEPT", "Observed", "Unavailable", "blind", "judge", "newest", "next_analysis", "request_share", "satisfied",
@@ -48,12 +49,17 @@ def _measure(
     if isinstance(found, Missing):
         result, message = found.result, found.message
     else:
+        limits = found.limits if isinstance(found, Compared) else limits
         result, message = verdict(found, limits)
-        value = float(f"{found.value:.6g}")
+        value = _short(found.value)
     return Measurement(
-        at=now, name=metric.name, value=value, max=limits.max, min=limits.min, result=result,
+        at=now, name=metric.name, value=value, max=_short(limits.max), min=_short(limits.min), result=result,
         message=message[:_MESSAGE_LIMIT],
     )  # fmt: skip
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
 
 
 # --- figures ------------------------------------------------------------------------------------------------------
@@ -71,6 +77,7 @@ class Missing:
 class _Scene:
     """What a figure is made from."""
 
+    metric: AnalysisMetric
     analysis: Analysis
     observed: Observed
     version: str
@@ -94,12 +101,11 @@ def _figure(
 ) -> Figure | Missing:
     if isinstance(measured, Unavailable):
         return Missing("NoData", f"Prometheus does not answer: {measured.message}")
-    trouble = measured.troubles.get(source(metric))
-    if trouble is None and metric.builtin not in _OF_THEIR_OWN:
-        trouble = measured.troubles.get(REQUESTS)
-    if trouble is not None:
-        return _unanswered(trouble)
-    scene = _Scene(analysis, measured, version)
+    needed = sources(metric) if metric.builtin in _OF_THEIR_OWN else (*sources(metric), REQUESTS)
+    for trouble in map(measured.troubles.get, needed):
+        if trouble is not None:
+            return _unanswered(trouble)
+    scene = _Scene(metric, analysis, measured, version)
     return _BUILTINS[metric.builtin](scene) if metric.builtin else _answer(scene, metric.name)
 
 
@@ -137,9 +143,9 @@ def _prediction_shift(scene: _Scene) -> Figure | Missing:
     )
     if few:
         return few
-    if new.keys() != stable.keys():
-        return Missing("Inconclusive", "the two versions count their predictions in different bins: train them anew")
-    return shift(new, stable)
+    return shift(new, stable) or Missing(
+        "Inconclusive", "the bins of the two versions' predictions have no edge in common: they are of another scale"
+    )
 
 
 def _agreement(scene: _Scene) -> Figure | Missing:
@@ -148,9 +154,25 @@ def _agreement(scene: _Scene) -> Figure | Missing:
 
 
 def _performance(scene: _Scene) -> Figure | Missing:
-    labels = sum(scene.observed.labels.values())
-    right = sum(count for (predicted, actual), count in scene.observed.labels.items() if predicted == actual)
-    return scene.few(labels, "labels") or Figure(right / labels)
+    metric, seen = scene.metric, scene.observed
+    new = Labels(scene.version, seen.labels, seen.label_errors)
+    stable = Labels("the stable version", seen.stable_labels, seen.stable_label_errors)
+    missing = _labelled(scene, new, "labels")
+    if metric.max_drop is None:
+        return missing or performance(metric, new)
+    missing = missing or _labelled(scene, stable, "labels of the stable version")
+    return missing or compared(metric, metric.max_drop, new, stable)
+
+
+def _labelled(scene: _Scene, labels: Labels, what: str) -> Missing | None:
+    wrong = misfit(scene.metric, labels)
+    if wrong:
+        return Missing("Inconclusive", wrong)
+    few = scene.few(labels.count, what)
+    if few:
+        return few
+    unsaid = unknown(scene.metric, labels)
+    return Missing("Inconclusive", unsaid) if unsaid else None
 
 
 _BUILTINS: dict[str, Callable[[_Scene], Figure | Missing]] = {

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perennial.api.rollout import AnalysisMetric
+from perennial.contracts.result import LOWER_IS_BETTER
 
 Result = Literal["Pass", "Fail", "Inconclusive", "NoData"]
 
 _LIMIT = re.compile(r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)(ms|s)?")
 _UNIT = {"ms": 0.001, "s": 1.0}
-_SHARES = frozenset({"ErrorRate", "Agreement", "Performance"})
+_SHARES = frozenset({"ErrorRate", "Agreement", "accuracy"})
 _TIMES = frozenset({"LatencyP50", "LatencyP99"})
 
 
@@ -40,10 +41,25 @@ def bounds(metric: AnalysisMetric) -> Bounds:
         fail_above=_number(metric, "failAbove", metric.fail_above),
         fail_below=_number(metric, "failBelow", metric.fail_below),
     )
+    _fitting(metric)
     _ordered("failBelow", found.fail_below, "min", found.min)
     _ordered("min", found.min, "max", found.max)
     _ordered("max", found.max, "failAbove", found.fail_above)
     return found
+
+
+def kind_of(metric: AnalysisMetric) -> str:
+    """What the metric measures: the builtin, of Performance its figure (such as mae); empty for a query."""
+    return (metric.metric or "accuracy") if metric.builtin == "Performance" else metric.builtin or ""
+
+
+def _fitting(metric: AnalysisMetric) -> None:
+    """Raises LimitError for a bound that would take the worst figure for the best, and for two of one kind."""
+    kind = kind_of(metric)
+    if kind in LOWER_IS_BETTER and metric.min is not None:
+        raise LimitError("min", f"{kind} is an error, lower is better: bound it by max or maxDrop")
+    if metric.max_drop is not None and (metric.max is not None or metric.min is not None):
+        raise LimitError("maxDrop", "takes the place of max and min: list the metric twice to hold it to both")
 
 
 def _number(metric: AnalysisMetric, field: str, limit: float | str | None) -> float | None:
@@ -53,7 +69,7 @@ def _number(metric: AnalysisMetric, field: str, limit: float | str | None) -> fl
     if match is None:
         raise LimitError(field, f"{limit} is no number and no time such as 50ms or 1.5s")
     value, unit = float(match[1]), match[2]
-    kind = metric.builtin or ""
+    kind = kind_of(metric)
     if unit and kind and kind not in _TIMES:
         raise LimitError(field, f"{limit} is a time, {kind} is {'a share' if kind in _SHARES else 'a number'}")
     if kind in _SHARES and not 0 <= value <= 1:
@@ -77,6 +93,10 @@ class Figure:
     def surely_above(self, limit: float) -> bool:
         """Whether a value above ``limit`` is more than chance."""
         return self.value > limit
+
+    def surely_below(self, limit: float) -> bool:
+        """Whether a value below ``limit`` is more than chance."""
+        return self.value < limit
 
     @property
     def doubt(self) -> str:
@@ -121,4 +141,4 @@ def _low(figure: Figure, limits: Bounds) -> tuple[Result, str] | None:
     limit = limits.min if limits.fail_below is None else limits.fail_below
     if figure.value >= limit:
         return "Inconclusive", f"under min {limits.min:g}, not under failBelow {limit:g}"
-    return "Fail", ""
+    return ("Fail", "") if figure.surely_below(limit) else ("Inconclusive", figure.doubt)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from perennial.domain.analysis.queries import BINS, DURATIONS, LABELS, QUERY, REQUESTS, ROWS, Subject
+from perennial.domain.analysis.queries import BINS, DURATIONS, LABEL_ERRORS, LABELS, QUERY, REQUESTS, ROWS, Subject
 from perennial.domain.drift.window import Line
 
 K = TypeVar("K")
@@ -28,8 +28,10 @@ class Observed:
 
     ``requests`` and ``errors`` (answers 5xx) are by version; where new and stable are one version, they are the new
     revision's alone. ``durations`` are the new version's requests by upper limit (s), cumulative. ``bins`` and
-    ``stable_bins`` are predictions by bin, ``rows`` compared rows by result, ``labels`` by (predicted, actual).
-    ``answers`` are the values of each series by metric, of metrics with a query. ``troubles`` are by source.
+    ``stable_bins`` are predictions by bin, ``rows`` compared rows by result. ``labels`` are by (predicted, actual),
+    ``label_errors`` the sums of a Regression's errors by kind (absolute, squared), NaN where one is no number; both
+    also of the stable version. ``answers`` are the values of each series by metric, of metrics with a query.
+    ``troubles`` are by source.
     """
 
     revision: str
@@ -40,6 +42,9 @@ class Observed:
     stable_bins: Mapping[str, float] = field(default_factory=dict)
     rows: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    stable_labels: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    label_errors: Mapping[str, float] = field(default_factory=dict)
+    stable_label_errors: Mapping[str, float] = field(default_factory=dict)
     answers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
 
@@ -75,9 +80,10 @@ def read(subject: Subject, answers: Mapping[str, Answer]) -> Observed | Unavaila
         bins=_added([line for line in bins if _is_new(subject, line)], _bin),
         stable_bins=_added([line for line in bins if _is_stable(subject, line)], _bin),
         rows=_added(lines.get(ROWS, ()), lambda line: line.labels.get("result", "")),
-        labels=_added(
-            lines.get(LABELS, ()), lambda line: (line.labels.get("predicted", ""), line.labels.get("actual", ""))
-        ),
+        labels=_added(_of_version(subject.version, lines.get(LABELS, ())), _pair),
+        stable_labels=_added(_of_version(subject.stable, lines.get(LABELS, ())), _pair),
+        label_errors=_sums(_of_version(subject.version, lines.get(LABEL_ERRORS, ()))),
+        stable_label_errors=_sums(_of_version(subject.stable, lines.get(LABEL_ERRORS, ()))),
         answers={
             key.removeprefix(QUERY): tuple(_newest(line) for line in found)
             for key, found in lines.items()
@@ -95,6 +101,19 @@ def _is_new(subject: Subject, line: Line) -> bool:
 
 def _is_stable(subject: Subject, line: Line) -> bool:
     return line.labels.get("version") == subject.stable and not _is_new(subject, line)
+
+
+def _of_version(version: str, lines: Iterable[Line]) -> list[Line]:
+    return [line for line in lines if line.labels.get("version") == version]
+
+
+def _pair(line: Line) -> tuple[str, str]:
+    return line.labels.get("predicted", ""), line.labels.get("actual", "")
+
+
+def _sums(lines: Iterable[Line]) -> dict[str, float]:
+    """By kind; what is no number stays so: a sum without it would be too small."""
+    return {line.labels.get("error", ""): _newest(line) for line in lines}
 
 
 def _bin(line: Line) -> str:

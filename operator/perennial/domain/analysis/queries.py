@@ -8,12 +8,16 @@ from perennial.api.rollout import AnalysisMetric
 from perennial.contracts.names import (
     METRIC_DURATION,
     METRIC_FEEDBACK,
+    METRIC_FEEDBACK_ERROR,
     METRIC_PREDICTION_BINS,
     METRIC_REQUESTS,
     METRIC_SHADOW_ROWS,
 )
+from perennial.contracts.result import REGRESSION_METRICS
+from perennial.domain.analysis.limits import kind_of
 
 REQUESTS, DURATIONS, BINS, ROWS, LABELS = "requests", "durations", "bins", "rows", "labels"
+LABEL_ERRORS = "label errors"
 QUERY = "query "
 """Begins the source of a metric with a query of its own."""
 _SOURCES = {
@@ -49,9 +53,12 @@ class Subject:
         return f"{self.namespace}/{self.name}"
 
 
-def source(metric: AnalysisMetric) -> str:
-    """Which answer the metric is read from; two metrics may share one."""
-    return _SOURCES[metric.builtin] if metric.builtin else QUERY + metric.name
+def sources(metric: AnalysisMetric) -> tuple[str, ...]:
+    """Which answers the metric is read from; two metrics may share one."""
+    if not metric.builtin:
+        return (QUERY + metric.name,)
+    found = _SOURCES[metric.builtin]
+    return (found, LABEL_ERRORS) if kind_of(metric) in REGRESSION_METRICS else (found,)
 
 
 def questions(metrics: Iterable[AnalysisMetric], subject: Subject) -> dict[str, str]:
@@ -59,8 +66,8 @@ def questions(metrics: Iterable[AnalysisMetric], subject: Subject) -> dict[str, 
     builtin = _builtin(subject)
     asked = {REQUESTS: builtin[REQUESTS]}
     for metric in metrics:
-        key = source(metric)
-        asked[key] = builtin[key] if metric.query is None else fill(metric.query, subject)
+        for key in sources(metric):
+            asked[key] = builtin[key] if metric.query is None else fill(metric.query, subject)
     return asked
 
 
@@ -105,20 +112,21 @@ def _builtin(subject: Subject) -> Mapping[str, str]:
         new["revision"] = subject.revision  # one version in two configurations: nothing else tells them apart
     shadow = {"version": subject.stable, "shadow": subject.version}
 
-    def counted(by: str, metric: str, chosen: Mapping[str, str], *, over: float = subject.interval) -> str:
+    def counted(by: str, metric: str, chosen: Mapping[str, str]) -> str:
         pairs = {"deployment": subject.deployment, **chosen}
         selector = ",".join(f'{label}="{escaped(value)}"' for label, value in pairs.items())
-        return f"sum by ({by}) (increase({metric}{{{selector}}}[{over:.0f}s]))"
+        return f"sum by ({by}) (increase({metric}{{{selector}}}[{subject.interval:.0f}s]))"
 
-    def compared(by: str, metric: str) -> str:
+    def compared(by: str, metric: str, *, over: float = subject.interval) -> str:
         selector = f'deployment="{escaped(subject.deployment)}",version=~"{escaped(both)}"'
-        return f"sum by (version, revision, {by}) (increase({metric}{{{selector}}}[{subject.interval:.0f}s]))"
+        return f"sum by (version, {by}) (increase({metric}{{{selector}}}[{over:.0f}s]))"
 
     return {
-        REQUESTS: compared("code", METRIC_REQUESTS),
+        REQUESTS: compared("revision, code", METRIC_REQUESTS),
         DURATIONS: counted("le", f"{METRIC_DURATION}_bucket", new),
-        BINS: compared("bin", METRIC_PREDICTION_BINS),
+        BINS: compared("revision, bin", METRIC_PREDICTION_BINS),
         ROWS: counted("result", METRIC_SHADOW_ROWS, shadow),
         # Labels come late and for any pod: those of the version, whichever configuration predicted.
-        LABELS: counted("predicted, actual", METRIC_FEEDBACK, {"version": subject.version}, over=subject.labels_over),
+        LABELS: compared("predicted, actual", METRIC_FEEDBACK, over=subject.labels_over),
+        LABEL_ERRORS: compared("error", METRIC_FEEDBACK_ERROR, over=subject.labels_over),
     }

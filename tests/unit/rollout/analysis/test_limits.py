@@ -42,6 +42,12 @@ def test_a_query_takes_any_number_and_times_in_seconds() -> None:
         ("LatencyP99", {"max": "50ms", "failAbove": "40ms"}, "max", "0.05 is above failAbove, 0.04"),
         ("Agreement", {"min": 0.9, "failBelow": 0.95}, "failBelow", "0.95 is above min, 0.9"),
         ("Throughput", {"min": 9, "max": 8}, "min", "9 is above max, 8"),
+        ("Performance", {"max": 60}, "max", "60.0 is no share: accuracy is between 0 and 1"),
+        ("Performance", {"metric": "mae", "min": 0.8}, "min", "mae is an error, lower is better: bound it by max"),
+        ("Performance", {"metric": "rmse", "min": 1, "max": 9}, "min", "rmse is an error"),
+        ("Performance", {"metric": "mae", "max": "5s"}, "max", "5s is a time, mae is a number"),
+        ("Performance", {"metric": "mae", "max": -5}, "max", "is negative, mae never is"),
+        ("Performance", {"max": 1, "maxDrop": 0.1}, "maxDrop", "list the metric twice"),
     ],
 )
 def test_limits_that_cannot_be_meant_are_told(builtin: str, fields: dict[str, Any], field: str, words: str) -> None:

@@ -1,6 +1,7 @@
 """What is asked: one query for all metrics that live on it, each PromQL by the parser, text from users escaped."""
 
 import dataclasses
+import math
 
 import promql_parser
 import pytest
@@ -29,7 +30,7 @@ def test_seven_builtins_need_five_queries() -> None:
         f"(increase(perennial_prediction_observations_total{{{versions}}}[30s]))",
         "rows": "sum by (result) (increase(perennial_shadow_rows_total"
         '{deployment="clinic/heart",version="heart-v1",shadow="heart-v2"}[30s]))',
-        "labels": f"sum by (predicted, actual) (increase(perennial_feedback_total{{{new}}}[300s]))",
+        "labels": f"sum by (version, predicted, actual) (increase(perennial_feedback_total{{{versions}}}[300s]))",
     }
     for query in asked.values():
         assert isinstance(promql_parser.parse(query), promql_parser.AggregateExpr)
@@ -38,6 +39,12 @@ def test_seven_builtins_need_five_queries() -> None:
 def test_only_what_is_needed_is_asked_and_requests_always() -> None:
     assert list(questions([], SUBJECT)) == ["requests"]
     assert list(questions([metric("Performance", min=0.9)], SUBJECT)) == ["requests", "labels"]
+    error = questions([metric("Performance", metric="mae", max=9)], SUBJECT)
+    assert list(error) == ["requests", "labels", "label errors"]
+    assert error["label errors"] == (
+        "sum by (version, error) (increase(perennial_feedback_error_sum_total"
+        '{deployment="clinic/heart",version=~"heart-v1|heart-v2"}[300s]))'
+    )
     assert list(questions([metric(query="up", max=1)], SUBJECT)) == ["requests", "query it"]
 
 
@@ -106,14 +113,23 @@ def test_durations_labels_rows_and_answers() -> None:
         {
             "requests": [],
             "durations": [series(3, le="0.01"), series(4, le="+Inf")],
-            "labels": [series(2, predicted="1", actual="0")],
+            "labels": [
+                series(2, version=NEW, predicted="1", actual="0"), series(5, version=STABLE, predicted="1", actual="1"),
+                series(9, version="heart-v0", predicted="1", actual="1"),
+            ],
+            "label errors": [
+                series(3.5, version=NEW, error="absolute"), series(NAN, version=NEW, error="squared"),
+                series(1, version=STABLE, error="absolute"),
+            ],
             "rows": [series(7, result="agree"), series(1, result="differ")],
             "query mine": [series(1.5), series(NAN)],
         },
-    )
+    )  # fmt: skip
     assert isinstance(found, Observed)
     assert found.durations == {0.01: 3, float("inf"): 4}
-    assert found.labels == {("1", "0"): 2}
+    assert (found.labels, found.stable_labels) == ({("1", "0"): 2}, {("1", "1"): 5})
+    assert (found.label_errors["absolute"], found.stable_label_errors) == (3.5, {"absolute": 1})
+    assert math.isnan(found.label_errors["squared"]), "a sum without what is no number would be too small"
     assert found.rows == {"agree": 7, "differ": 1}
     assert found.answers["mine"][0] == 1.5
     assert len(found.answers["mine"]) == 2
