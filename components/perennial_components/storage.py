@@ -17,11 +17,14 @@ T = TypeVar("T")
 class Encoded(msgspec.Struct, frozen=True):
     """All rows of a run: ``features`` float32 [N, F] in signature order, ``target`` [N] (int64 class indices, or
     a Regression's float64 numbers) and
-    ``held`` bool [N], true for the rows that no model is fitted on."""
+    ``held`` bool [N], true for the rows that no model is fitted on. Rows of one number in ``groups`` int64 [N] stay
+    together in cross-validation; with ``split.byTime`` the numbers are in the order of time.
+    """
 
     features: NDArray[np.float32]
     target: NDArray[Any]
     held: NDArray[np.bool_]
+    groups: NDArray[np.int64] | None = None
 
 
 class OutOfFold(msgspec.Struct, frozen=True):
@@ -58,13 +61,13 @@ def write_arrays(path: str, value: Encoded | OutOfFold) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
-        np.savez(file, **msgspec.structs.asdict(value))
+        np.savez(file, **{name: array for name, array in msgspec.structs.asdict(value).items() if array is not None})
 
 
 def read_encoded(path: str) -> Encoded:
     """Reads the rows that split wrote."""
     with np.load(path, allow_pickle=False) as arrays:
-        return Encoded(features=arrays["features"], target=arrays["target"], held=arrays["held"])
+        return Encoded(**{name: arrays[name] for name in arrays.files})
 
 
 def read_out_of_fold(path: str) -> OutOfFold:

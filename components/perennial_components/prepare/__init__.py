@@ -1,0 +1,1 @@
+"""Prepares rows before training, and values alike in training and serving."""
