@@ -1,5 +1,7 @@
 """What components tell those after them, beside the data itself."""
 
+from typing import Literal
+
 import msgspec
 
 from perennial.contracts.request import RunRequest
@@ -17,11 +19,76 @@ class Ingested(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What was checked, of a run that passed; ``classes`` has the rows by class (a Regression has none)."""
+    """What was checked, of a run that passed; ``classes`` has the rows by class (a Regression has none).
+
+    ``dropped`` are the rows that ``data.prepare`` took out.
+    """
 
     rows: int
     checks: int
     classes: dict[str, int]
+    dropped: int = 0
+
+
+class ColumnProfile(msgspec.Struct, frozen=True):
+    """What a column that the run uses holds, over all prepared rows.
+
+    ``missing`` and ``distinct`` are counts. A column of numbers has ``quantiles`` (minimum, quartiles, maximum), mean
+    and standard deviation, and a histogram: ``counts`` of the bins between ``edges``, the last one closed. Others have
+    ``top``, their most frequent values with their rows (none that fewer than 5 rows have), and the rows of ``others``.
+
+    ``association`` with the target is by ``measure``: pearson (-1 to 1, two numbers or a number and a binary target),
+    cramers_v (0 to 1, categories; bias-corrected) or eta (0 to 1, the correlation ratio). ``alone`` is what this one
+    feature tells by itself on the held-out rows: ROC AUC (0.5 to 1; of more classes their mean) or R2 (0 to 1), by the
+    target's mean in each value, or bin of 64, on the training rows. Both are None where they are undefined.
+    """
+
+    name: str
+    role: Literal["Target", "Feature"]
+    kind: Literal["Numeric", "Categorical"]
+    rows: int
+    missing: int
+    distinct: int
+    quantiles: tuple[float, ...] = ()
+    mean: float | None = None
+    deviation: float | None = None
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    top: tuple[tuple[str, int], ...] = ()
+    others: int = 0
+    association: float | None = None
+    measure: Literal["", "pearson", "cramers_v", "eta"] = ""
+    alone: float | None = None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something about the data that a person should look at; ``message`` is for them, ``column`` may be "".
+
+    Leakage: one feature alone all but tells the target. SplitDuplicates: held-out rows have the very features of a
+    training row. Identifier: a feature names rows rather than describes them. Constant: a feature says nothing.
+    """
+
+    kind: Literal["Leakage", "SplitDuplicates", "Duplicates", "Identifier", "Constant", "Missing", "Imbalance"]
+    column: str
+    message: str
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """The data that a run is about. ``dropped`` rows were taken out by ``data.prepare``, ``held`` are held out,
+    ``duplicates`` are equal to a row before them, ``shared`` are held-out rows whose features a training row has, too.
+
+    ``classes`` are (label, rows), the most frequent first; a Regression has none. ``columns`` begin with the target.
+    ``findings`` begin with the gravest.
+    """
+
+    rows: int
+    dropped: int
+    held: int
+    duplicates: int
+    shared: int
+    classes: tuple[tuple[str, int], ...]
+    columns: tuple[ColumnProfile, ...]
+    findings: tuple[Finding, ...]
 
 
 class Tuned(msgspec.Struct, frozen=True):
@@ -105,3 +172,4 @@ class Account(msgspec.Struct, frozen=True):
     tuned: Tuned
     parity: Parity
     evaluation: Evaluation
+    profile: Profile | None = None
