@@ -12,6 +12,9 @@ from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRIC
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.errors import error_score, measure_errors
 
+BINS = 10
+"""Of the calibration error: of one width, from 0 to 1."""
+
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating[Any]]
 
@@ -31,7 +34,9 @@ def measure(target: Labels, probabilities: Probabilities, positive: int = 1) -> 
     ``target`` [N] are class indices, ``probabilities`` [N, K]. With two classes precision, recall, F1, ROC AUC and
     average precision are those of the class ``positive``; with more they are unweighted means over the classes (ROC AUC
     one against the rest). The Brier score is the mean squared distance of the positive class's probability, with more
-    classes that of the whole vector.
+    classes that of the whole vector. The calibration error is the expected one (Naeini et al. 2015): the distance of
+    the mean probability from the share that happened in ten bins of one width, weighted by their rows; of the positive
+    class, with more classes of the one that is answered (Guo et al. 2017).
     """
     found = {name: _value(name, target, probabilities, positive) for name in CLASSIFICATION_METRICS}
     return {name: value for name, value in found.items() if math.isfinite(value)}
@@ -42,6 +47,26 @@ def score(name: str, target: NDArray[Any], answers: Probabilities, positive: int
     if name in REGRESSION_METRICS:
         return error_score(name, target, answers[:, 0])
     return _value(name, target, answers, positive)
+
+
+def rates(signature: Signature, target: NDArray[Any], answers: Probabilities) -> dict[str, float]:
+    """``RATES`` of two classes, where they are defined: the share of rows that are called positive, and that share
+    among those that are not.
+    """
+    if len(signature.classes) != 2 or len(target) == 0:
+        return {}
+    called, negative = answers.argmax(axis=1) == signature.positive, target != signature.positive
+    found = {"selection_rate": float(called.mean())}
+    return found | ({"false_positive_rate": float(called[negative].mean())} if negative.any() else {})
+
+
+def calibration_gaps(
+    target: Labels, probabilities: Probabilities, positive: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each row its bin of the calibration error, and by how much its probability is above what happened (0 or 1)."""
+    answer = np.full(len(target), positive) if probabilities.shape[1] == 2 else probabilities.argmax(axis=1)
+    said = np.asarray(probabilities, dtype=np.float64)[np.arange(len(target)), answer]
+    return np.clip((said * BINS).astype(np.int64), 0, BINS - 1), said - (target == answer)
 
 
 def _value(name: str, target: Labels, probabilities: Probabilities, positive: int) -> float:
@@ -73,6 +98,11 @@ def _balanced(y: Labels, p: Probabilities, _: int) -> float:
 
 def _log_loss(y: Labels, p: Probabilities, _: int) -> float:
     return float(metrics.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])))
+
+
+def _calibration_error(y: Labels, p: Probabilities, positive: int) -> float:
+    bins, gaps = calibration_gaps(y, p, positive)
+    return float(np.abs(np.bincount(bins, gaps, BINS)).sum() / len(y))
 
 
 def _precision(y: Labels, p: Probabilities, positive: int) -> float:
@@ -125,6 +155,7 @@ _BINARY: dict[str, Callable[[Labels, Probabilities, int], float]] = {
     "average_precision": _ranking(metrics.average_precision_score),
     "log_loss": _log_loss,
     "brier": lambda y, p, positive: float(np.mean((p[:, positive] - (y == positive)) ** 2)),
+    "calibration_error": _calibration_error,
 }
 _MULTICLASS: dict[str, Callable[[Labels, Probabilities, int], float]] = {
     "accuracy": _accuracy,
@@ -136,4 +167,5 @@ _MULTICLASS: dict[str, Callable[[Labels, Probabilities, int], float]] = {
     "average_precision": _macro(_one_against_rest(metrics.average_precision_score)),
     "log_loss": _log_loss,
     "brier": lambda y, p, _: float(np.mean(np.sum((p - _one_hot(y, p.shape[1])) ** 2, axis=1))),
+    "calibration_error": _calibration_error,
 }

@@ -49,6 +49,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
         parameters=best.parameters,
         candidates=account.tuned.candidates,
         metrics=evaluation.metrics,
+        intervals=evaluation.intervals,
         slices=evaluation.slices,
         artifacts=artifacts,
         signature=account.signature,

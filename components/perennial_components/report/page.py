@@ -20,6 +20,7 @@ TITLES = {
     "average_precision": "Average precision",
     "log_loss": "Log loss",
     "brier": "Brier score",
+    "calibration_error": "Calibration error",
     "mae": "Mean absolute error",
     "rmse": "Root mean squared error",
     "r2": "R²",
@@ -83,6 +84,7 @@ def metric_words(account: Account) -> dict[str, str]:
         "average_precision": "precision averaged over all thresholds; 1 is perfect",
         "log_loss": "how surprised the probabilities are by what happened; 0 is perfect",
         "brier": "mean squared distance of the probability from what happened; 0 is perfect, 0.25 is a coin",
+        "calibration_error": "by how much the probability differs from the share that happened, on average; 0 is perfect",
     }
     if not binary:
         said["brier"] = "mean squared distance of the probabilities from what happened; 0 is perfect"

@@ -17,6 +17,7 @@ Metric = Literal[
     "average_precision",
     "log_loss",
     "brier",
+    "calibration_error",
     "mae",
     "rmse",
     "r2",

@@ -12,10 +12,13 @@ from perennial.contracts.request import Artifact, Champion, Split
 from perennial.contracts.result import CLASSIFICATION_METRICS
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.calibration import calibration_points
-from perennial_components.evaluate.core import compare, evaluate, verified_reader
+from perennial_components.evaluate.champion import Held, compare
+from perennial_components.evaluate.core import evaluate, verified_reader
+from perennial_components.evaluate.importance import importance
 from perennial_components.evaluate.metrics import measure
 from perennial_components.export.core import convert
 from perennial_components.failure import RunError
+from perennial_components.inference import answers_of
 from perennial_components.tune.core import tune
 from tests.unit.components.support import DATA, prepared, request
 
@@ -65,9 +68,10 @@ def test_slices_cover_the_held_out_rows(everyone: Any) -> None:
 
 
 def inconclusive(everyone: Any, champion: Champion, **changes: object) -> str:
-    asked, table, rows, signature, _, _ = everyone
+    asked, table, rows, signature, model, _ = everyone
     asked = msgspec.structs.replace(asked, champion=champion, **changes)
-    found = compare(asked, table[rows.held], rows.target[rows.held], signature, verified_reader({}))
+    answers = answers_of("Classification", model, rows.features[rows.held])
+    found = compare(asked, Held(table[rows.held], rows.target[rows.held], answers), signature, verified_reader({}))
     assert found.metrics == {}
     return found.inconclusive
 
@@ -88,7 +92,7 @@ def test_when_the_champion_cannot_be_compared(everyone: Any, champion: Champion,
 
 def test_undefined_metrics_are_left_out() -> None:
     only_negative = measure(np.zeros(4, dtype=np.int64), np.array([[0.9, 0.1]] * 4))
-    assert set(only_negative) == {"accuracy", "log_loss", "brier"}
+    assert set(only_negative) == {"accuracy", "log_loss", "brier", "calibration_error"}
     assert measure(np.zeros(0, dtype=np.int64), np.zeros((0, 2))) == {}
 
 
@@ -127,3 +131,37 @@ def test_a_store_that_is_away_is_no_verdict_on_the_champion(everyone: Any) -> No
     with pytest.raises(RunError, match=r"s3://a/b cannot be read") as error:
         read(Artifact("s3://a/b", "0" * 64))
     assert error.value.reason == "StoreUnavailable"
+
+
+def test_what_a_report_shows_of_a_classification(everyone: Any) -> None:
+    asked, table, rows, signature, model, _ = everyone
+    found = evaluate(asked, table, rows, signature, model, verified_reader({}))
+    assert [line.label for line in found.classes] == ["0", "1", "macro avg", "weighted avg"]
+    assert found.classes[1].recall == pytest.approx(found.metrics["recall"])
+    assert sum(line.rows for line in found.classes[:2]) == found.rows
+    assert found.precision_recall[0] == (0.0, 1.0)
+    assert found.precision_recall[-1][0] == 1.0
+    assert {item.feature for item in found.importance} == {item.name for item in signature.inputs}
+    means = [item.mean for item in found.importance]
+    assert means == sorted(means, reverse=True)
+    assert set(found.intervals) == set(found.metrics)
+    by_sex = [part for part in found.slices if part.column == "sex"]
+    assert all(0 < part.metrics["selection_rate"] < 1 for part in by_sex)
+    assert all(part.intervals["accuracy"].low < part.metrics["accuracy"] for part in by_sex)
+
+
+def test_a_feature_that_the_model_does_not_read_has_no_importance() -> None:
+    asked = request()
+    _, rows, signature = prepared(asked)
+    plain = np.where(np.isnan(rows.features), 0, rows.features)
+    used = np.zeros_like(plain)
+    used[:, 3] = plain[:, 3]
+    model, _, _ = tune(request(trials=1), signature, msgspec.structs.replace(rows, features=used))
+    served = convert(model, used.shape[1], "m")
+    held = rows.held
+    found = importance(signature, served, used[held], rows.target[held], "roc_auc", 7)
+    assert found[0].feature == signature.inputs[3].name
+    assert found[0].mean > 0.05
+    assert all(item.mean == 0 for item in found[1:])
+    lower = importance(signature, served, used[held], rows.target[held], "log_loss", 7)
+    assert lower[0].mean > 0, "a permuted column makes the loss greater, and that is worse"

@@ -1,0 +1,68 @@
+"""The model in service on the rows that the new one is measured on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from perennial.contracts import objects
+from perennial.contracts.estimator import EstimatorError
+from perennial.contracts.request import Artifact, Champion, RunRequest
+from perennial.contracts.result import METRICS, ChampionMetrics
+from perennial.contracts.signature import Signature
+from perennial_components.evaluate.bootstrap import gain
+from perennial_components.evaluate.metrics import figures
+from perennial_components.inference import answers_of
+from perennial_components.split.encoding import encode
+from perennial_components.storage import store_message
+
+Read = Callable[[Artifact], bytes]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The held-out rows as they were read, their ``target`` [N], and the challenger's ``answers`` [N, K]."""
+
+    rows: pd.DataFrame
+    target: NDArray[Any]
+    answers: NDArray[np.float32]
+
+
+def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -> ChampionMetrics:
+    """The champion on the same held-out rows, encoded by its own signature, or why that says nothing."""
+    champion = request.champion
+    assert champion is not None  # noqa: S101 - the caller asks only when there is one
+    if champion.split != request.split:
+        return _inconclusive(
+            champion, "its split settings differ: rows held out here may be among those it learned from"
+        )
+    try:
+        its = msgspec.json.decode(read(champion.signature), type=Signature)
+        model = read(champion.model)
+    except (FileNotFoundError, objects.DigestMismatch, msgspec.DecodeError) as error:
+        return _inconclusive(champion, f"its files cannot be used: {store_message(error)}")
+    if (its.task, its.classes, its.target) != (signature.task, signature.classes, signature.target):
+        return _inconclusive(champion, f"it predicts {its.target} as {', '.join(its.classes) or 'a number'}")
+    absent = [item.name for item in its.inputs if item.name not in held.rows.columns]
+    if absent:
+        return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
+    try:
+        answers = answers_of(its.task, model, encode(its, held.rows))
+    except EstimatorError as error:
+        return _inconclusive(champion, str(error))
+    metric = champion.metric or request.metric
+    known = metric in METRICS[its.task]
+    return ChampionMetrics(
+        champion.version,
+        figures(its, held.target, answers),
+        len(held.target),
+        gain=gain(its, held.target, (held.answers, answers), metric, champion.min_improvement, request.seed)
+        if known
+        else None,
+    )
+
+
+def _inconclusive(champion: Champion, why: str) -> ChampionMetrics:
+    return ChampionMetrics(champion.version, {}, 0, why)

@@ -1,0 +1,46 @@
+"""The held-out rows by the values of a column."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.contracts.result import SliceMetrics
+from perennial.contracts.signature import Signature
+from perennial_components.baseline.bins import edges_of, labels_of, numeric_places
+from perennial_components.evaluate.bootstrap import intervals
+from perennial_components.evaluate.metrics import figures, rates
+from perennial_components.table import category_texts, numbers
+
+SLICES = 20
+MISSING_SLICE = "(missing)"
+
+
+def by_slice(
+    name: str, column: Any, target: NDArray[Any], answers: NDArray[np.float32], signature: Signature, seed: int
+) -> Iterator[SliceMetrics]:
+    """Metrics for each value of a column; a numeric one with many values is cut at its quantiles."""
+    texts = slice_texts(column)
+    found, counts = np.unique(texts.astype(str), return_counts=True)
+    largest = sorted(sorted(zip(-counts, found, strict=True))[:SLICES], key=lambda pair: str(pair[1]))
+    for _, value in largest:
+        rows = texts == value
+        mine, its = target[rows], answers[rows]
+        measured = figures(signature, mine, its) | rates(signature, mine, its)
+        between = intervals(signature, mine, its, seed, part=True)
+        yield SliceMetrics(name, str(value), len(mine), measured, between)
+
+
+def slice_texts(column: Any) -> NDArray[np.object_]:
+    """The slice of each row, ``MISSING_SLICE`` where the cell is missing."""
+    texts = category_texts(column)
+    values = numbers(column)
+    distinct = {text for text in texts if text is not None}
+    if len(distinct) > SLICES and np.isfinite(values).any():
+        edges = edges_of(values[np.isfinite(values)])[::3]
+        top = float(np.nanmax(values[np.isfinite(values)]))
+        edges = edges if edges[-1] >= top else (*edges, top)
+        names = np.array([MISSING_SLICE, "(not a number)", "(below)", *labels_of(edges), "(above)"], dtype=object)
+        return np.asarray(names[numeric_places(edges, values)], dtype=object)
+    return np.array([MISSING_SLICE if text is None else text for text in texts], dtype=object)
