@@ -93,7 +93,7 @@ def _now() -> list[Panel]:
              thresholds=limits((None, GOOD), (1, DOUBT))),
         stat("Predictions in window", f"max (perennial_monitor_window_predictions{{{MINE}}})"),
         stat("Performance", f'{figure},source="Labels"}}) or on () {figure}}})', 3, "{{metric}} ({{source}})",
-             decimals=3),
+             decimals=3, unit="short"),
         stat("Last retrain", f'{asked},kind="Retrain"}}) * 1000', unit="dateTimeFromNow", noValue="never"),
         stat("Last rollback", f'{asked},kind="Rollback"}}) * 1000', unit="dateTimeFromNow", noValue="never"),
     ]  # fmt: skip
@@ -132,12 +132,17 @@ def _performance() -> Panel:
     ]
     return Panel(
         "timeseries", "Performance", [Query(expr, "{{source}} {{bound}}")],
-        "The window's figure with its 95 % interval, and the version's own on held-out rows.",
+        "The window's figure with its 95 % interval, the version's own on held-out rows (reference), and the worst "
+        "that is let pass (limit). mae and rmse are in the target's unit, and worse where they are higher.",
         width=12, height=9,
-        defaults={"decimals": 3, "custom": {"drawStyle": "line", "lineInterpolation": "stepAfter"}},
+        defaults={
+            "unit": "short", "decimals": 3, "custom": {"drawStyle": "line", "lineInterpolation": "stepAfter"},
+        },
         overrides=[
             *bands,
             shown_like(".* low", custom__lineWidth=0),
+            shown_like(".* limit", custom__lineStyle={"fill": "dash", "dash": [6, 4]},
+                       color={"mode": "fixed", "fixedColor": "red"}),
             shown_like(".* reference", custom__lineStyle={"fill": "dash", "dash": [4, 4]},
                        color={"mode": "fixed", "fixedColor": "#8e8e8e"}),
         ],

@@ -16,9 +16,11 @@ from hack.dashboards.figures import (
 )
 from hack.dashboards.grafana import Json, Panel, Query, Row, choice, dashboard, limits, shown
 from perennial.contracts import names
+from perennial.domain.drift.performance import ERRORS
 
 OURS = 'deployment=~"($namespace)/.*"'
 SPAN = "5m"
+LABELS = 'source="Labels"'
 COLUMNS = (
     "verdict", "drift", "performance", "against held-out", "error rate", "p99", "requests", "last retrain",
     "last rollback",
@@ -65,15 +67,13 @@ def _counts() -> list[Panel]:
 
 def _table() -> Panel:
     rows = f'{_VERDICT} or on (deployment) label_replace({_SERVED}, "verdict", "{UNWATCHED}", "", "")'
-    value = f'max by (deployment, monitor, version) ({names.METRIC_PERFORMANCE}{{{OURS},bound="value"'
-    held = f'max by (deployment, monitor, version) ({names.METRIC_PERFORMANCE}{{{OURS},bound="reference"'
     last = "max by (deployment, monitor) (perennial_monitor_last_action_timestamp_seconds"
     current = f"* 1000 * on (deployment, monitor) group_right () {_WATCHED}"
     queries = [
         rows,
         f"max by (deployment, monitor, version) ({ratio(OURS)})",
-        f'{value},source="Labels"}}) or {value}}})',
-        f'{value},source="Labels"}}) - {held},source="Labels"}}) or {value}}}) - {held}}})',
+        f"{_figure('value', LABELS)} or {_figure('value')}",
+        f"{_against_held_out(LABELS)} or {_against_held_out()}",
         f"({error_rate(OURS, SPAN)}) {_BY_MONITOR}",
         f"({latency(OURS, SPAN, 0.99)}) {_BY_MONITOR}",
         f"({request_rate(OURS, SPAN)}) {_BY_MONITOR}",
@@ -82,11 +82,12 @@ def _table() -> Panel:
     ]
     letters = [f"Value #{chr(ord('A') + number)}" for number in range(len(queries))]
     renamed = dict(zip(letters[1:], COLUMNS[1:], strict=True))
-    order = ["deployment", "verdict", "version", "monitor", *letters[1:]]
+    order = ["deployment", "verdict", "version", "monitor", letters[1], "metric", *letters[2:]]
     return Panel(
         "table", "Models", [Query(expr, now=True) for expr in queries],
         "drift: the index of the worst feature over what is let pass; over 1 it is large. performance is from labels, "
-        "or estimated where there are none.",
+        "or estimated where there are none; mae and rmse are in the target's unit, and worse where they are higher. "
+        "against held-out is what maxDrop bounds: the difference, of mae and rmse as a share of the held-out figure.",
         height=12, overrides=_columns(),
         transformations=[
             {"id": "merge", "options": {}},
@@ -99,6 +100,17 @@ def _table() -> Panel:
     )  # fmt: skip
 
 
+def _figure(bound: str, *selectors: str) -> str:
+    chosen = ",".join((OURS, f'bound="{bound}"', *selectors))
+    return f"max by (deployment, monitor, version, metric) ({names.METRIC_PERFORMANCE}{{{chosen}}})"
+
+
+def _against_held_out(*selectors: str) -> str:
+    shares, errors = ((*selectors, f'metric{sign}"{"|".join(ERRORS)}"') for sign in ("!~", "=~"))
+    share = f"{_figure('value', *errors)} / {_figure('reference', *errors)} - 1"
+    return f"{_figure('value', *shares)} - {_figure('reference', *shares)} or {share}"
+
+
 def _columns() -> list[Json]:
     painted, colored = {"type": "color-background", "mode": "basic"}, {"type": "color-text"}
     to_drift = "/d/perennial-drift/perennial-drift?var-datasource=${datasource}&var-deployment=${__value.text}"
@@ -106,7 +118,7 @@ def _columns() -> list[Json]:
         shown("deployment", links=[{"title": "Drift", "url": to_drift}]),
         shown("verdict", mappings=verdict_names(), custom__cellOptions=painted),
         shown("drift", decimals=2, thresholds=limits((None, GOOD), (1, DOUBT)), custom__cellOptions=colored),
-        shown("performance", decimals=3),
+        shown("performance", unit="short", decimals=3),
         shown("against held-out", decimals=3),
         shown("error rate", unit="percentunit", decimals=2),
         shown("p99", unit="s"),
