@@ -4,6 +4,7 @@ Commands import what they need when they run: ``--help`` and a shell's completio
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,23 @@ def drift_report(name: str, output: str | None, *, opened: bool, timeout: float,
     if opened and path is None:
         raise click.UsageError("stdout cannot be opened: leave out --open, or name a file by -o")
     report.save(report.run(_target(options), name, timeout), path, opened=opened)
+
+
+@group.group("lint")
+def lint_() -> None:
+    """Say what is wrong with a file, before a run does."""
+
+
+@lint_.command("pipeline")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--image", default="", help="The image of spec.pipeline; without it the components must agree on one.")
+def lint_pipeline(file: str, image: str) -> None:
+    """Whether FILE, a pipeline that kfp has compiled, can be the spec.pipeline of a ModelTraining."""
+    from pathlib import Path
+
+    from perennial.cli import lint
+
+    sys.exit(lint.pipeline(Path(file), image))
 
 
 def _approval(command: str, approval: str, about: str) -> None:

@@ -77,8 +77,8 @@ class Gain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 
 
 class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One setting of a candidate that was tried: the tuned metric's mean and deviation over ``folds``, its value in each
-    fold that was fitted. ``number`` counts all trials of a run from 1; a Failed one has no score and says why.
+    """One setting of a candidate that was tried: the tuned metric's mean and deviation over ``folds``, its value in
+    each fold that was fitted. ``number`` counts all trials of a run from 1; a Failed one has no score and says why.
     """
 
     number: int
