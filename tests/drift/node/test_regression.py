@@ -1,6 +1,7 @@
 """A regression on the node, from its example to a verdict about it.
 
-Shown by others and not played here: what a rollout makes of its errors (tests/unit/rollout/analysis), and what is refused.
+Shown by others and not played here: what a rollout makes of its errors (tests/unit/rollout/analysis), what is refused
+(tests/unit/components/test_regression.py).
 """
 
 import asyncio
