@@ -13,6 +13,10 @@ _ZIP = b"PK"
 """How a skops file begins, and no ONNX file does."""
 
 
+class GraphError(ValueError):
+    """A graph that no predictor could serve; the message says what it must be like."""
+
+
 def probabilities_of(model: bytes, features: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """``label`` [N] and ``probabilities`` [N, K] of a model (ONNX or skops) for ``features`` [N, F].
 
@@ -34,8 +38,27 @@ def values_of(model: bytes, features: NDArray[np.float32]) -> NDArray[np.float32
 
 
 def answers_of(task: Task, model: bytes, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities [N, K], or of a Regression its predictions [N, 1]; raises as :func:`probabilities_of` does."""
-    return values_of(model, features) if task == "Regression" else probabilities_of(model, features)[1]
+    """Probabilities [N, K], or of a Regression its predictions [N, 1], as the predictor reads them of any graph that it
+    serves: one input, and an output ``probabilities`` or one of floats alone.
+
+    Raises EstimatorError as :func:`probabilities_of` does, and GraphError for a graph of another form.
+    """
+    if model.startswith(_ZIP):
+        return values_of(model, features) if task == "Regression" else probabilities_of(model, features)[1]
+    session = _session(model)
+    taken, given = session.get_inputs(), session.get_outputs()
+    floats = [item.name for item in given if item.type == "tensor(float)"]
+    chosen = [name for name in floats if name == "probabilities"] or floats
+    if len(taken) != 1 or len(chosen) != 1:
+        names = ", ".join(item.name for item in (*taken, *given))
+        raise GraphError(f"it must have one input, and one output of float32 or one named probabilities; it has {names}")
+    scores = np.asarray(session.run(chosen, {taken[0].name: features})[0])
+    if task == "Regression":
+        return scores.reshape(-1, 1)
+    if scores.ndim == 2 and scores.shape[1] > 1:
+        return scores
+    positive = scores.reshape(-1)
+    return np.column_stack((1 - positive, positive))
 
 
 def _session(model: bytes) -> Any:

@@ -30,10 +30,14 @@ class Encoded(msgspec.Struct, frozen=True):
 class OutOfFold(msgspec.Struct, frozen=True):
     """The winner's predictions for each training row by a model that had not seen it: ``answers`` [N, K] are
     probabilities, [N, 1] the predictions of a Regression.
+
+    ``rows`` bool says which of the run's rows they are where it is not the training rows: a pipeline of somebody else
+    has no folds, and its model is asked for the rows held out.
     """
 
     target: NDArray[Any]
     answers: NDArray[np.float64]
+    rows: NDArray[np.bool_] | None = None
 
 
 def read_request(text: str) -> RunRequest:
@@ -73,7 +77,7 @@ def read_encoded(path: str) -> Encoded:
 def read_out_of_fold(path: str) -> OutOfFold:
     """Reads the predictions that tune wrote."""
     with np.load(path, allow_pickle=False) as arrays:
-        return OutOfFold(target=arrays["target"], answers=arrays["answers"])
+        return OutOfFold(**{name: arrays[name] for name in arrays.files})
 
 
 def credentials() -> dict[str, str]:

@@ -33,7 +33,7 @@ def baseline(
     chosen = predictions.answers[:, signature.positive]
     regression = signature.task == "Regression"
     chunks = chunks_of(unix_seconds(table[time])) if time else None
-    trained = chunks.of_rows(~rows.held) if chunks else None
+    trained = chunks.of_rows(~rows.held if predictions.rows is None else predictions.rows) if chunks else None
     return Baseline(
         rows=len(table),
         features=tuple(_feature(item, table, chunks) for item in signature.inputs),

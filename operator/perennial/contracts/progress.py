@@ -1,4 +1,4 @@
-"""How far a run is: ``progress.json`` in the store, overwritten as it goes on. Nothing rests on it but what is shown."""
+"""How far a run is: ``progress.json`` in the store, overwritten as it goes on. Only what is shown rests on it."""
 
 import msgspec
 
