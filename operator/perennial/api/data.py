@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.common import Column, Model, rules
+from perennial.api.common import Column, Duration, Model, rules
+from perennial.api.prepare import Preparation, ValueType
 
 
 class Source(Model):
@@ -47,25 +48,82 @@ class DataCheck(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "has(self.min) || has(self.max) || has(self.maxMissing) || has(self.allowed)",
-                "give at least one of min, max, maxMissing, allowed",
+                (
+                    "has(self.type) || has(self.min) || has(self.max) || has(self.maxMissing) || has(self.allowed)"
+                    " || has(self.pattern) || has(self.unique) && self.unique"
+                ),
+                "give at least one of type, min, max, maxMissing, allowed, pattern, unique",
             ),
             ("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
+            (
+                "!has(self.type) || self.type in ['Number', 'Integer'] || !has(self.min) && !has(self.max)",
+                "min and max are for numbers: type must be Number or Integer",
+            ),
+            # A pattern that is none makes the rule itself fail, and its error says where.
+            ("!has(self.pattern) || ''.matches(self.pattern) || true", "pattern must be a regular expression"),
         )
     )
     column: Column = Field(description="The column that is checked.")
+    type: ValueType | None = Field(
+        default=None,
+        description="What every value must be. Number: finite; Integer: whole; Boolean: true, false, yes, no, 1 or 0; "
+        "Datetime: ISO 8601 or Unix seconds; Text: no number.",
+    )
     min: float | None = Field(default=None, description="No value may be smaller.")
     max: float | None = Field(default=None, description="No value may be greater.")
     max_missing: float | None = Field(default=None, ge=0, le=1, description="Largest share of missing values, 0 to 1.")
     allowed: list[Annotated[str, Field(max_length=128)]] | None = Field(
         default=None, max_length=100, description="The only values there may be."
     )
+    pattern: str | None = Field(
+        default=None,
+        max_length=256,
+        description="A regular expression (RE2) that every value must match from its beginning to its end.",
+    )
+    unique: bool = Field(default=False, description="No value may occur twice.")
+
+
+class RequireSpec(Model):
+    """How many rows there must be."""
+
+    min_rows: int | None = Field(default=None, ge=1, description="In all; 20 where unset.")
+    min_rows_per_class: int | None = Field(
+        default=None, ge=1, description="Of every class; one a fold where unset. For Classification."
+    )
+
+
+class ByTimeSpec(Model):
+    """Holds out the rows from a time on."""
+
+    column: Column | None = Field(default=None, description="The column that says when a row was; data.time if unset.")
+    from_: str = Field(
+        alias="from",
+        max_length=35,
+        pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2}))?$",
+        description="Rows of this time and later are held out: a date (2026-05-31, in UTC) or a time "
+        "(2026-05-31T12:00:00Z).",
+        json_schema_extra=rules(
+            ("timestamp(self.size() == 10 ? self + 'T00:00:00Z' : self).getFullYear() > 0", "must be a date or a time")
+        ),
+    )
 
 
 class SplitSpec(Model):
-    """How rows are held out: by a hash of their key and the seed, so that a row once held out stays held out."""
+    """How rows are held out: by a hash of their key and the seed, so that a row once held out stays held out.
 
-    test: float = Field(default=0.25, gt=0, lt=1, description="Share of rows held out.")
+    Every class is held out in about the same share: in expectation, as each row is held out by its own hash.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("!has(self.group) || size(self.key) == 0", "give one of key and group"),
+            (
+                "!has(self.byTime) || (!has(self.group) && size(self.key) == 0)",
+                "byTime holds rows out by their time alone: key and group have no say in it",
+            ),
+        )
+    )
+    test: float = Field(default=0.25, gt=0, lt=1, description="Share of rows held out; byTime has no use for it.")
     seed: int = Field(
         default=7,
         ge=0,
@@ -74,20 +132,41 @@ class SplitSpec(Model):
     key: list[Column] = Field(
         default=[], max_length=16, description="Columns that identify a row; the whole row where empty."
     )
+    group: Column | None = Field(
+        default=None,
+        description="A column whose equal rows belong together, such as a patient: they are all held out or none, and "
+        "are in one fold of cross-validation.",
+    )
+    by_time: ByTimeSpec | None = None
 
 
 class DataSpec(Model):
     """The rows, what is predicted, what must hold of them, and how they are split."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.split.byTime) || has(self.split.byTime.column) || has(self.time)",
+                "split.byTime needs a column: its own, or data.time",
+            )
+        )
+    )
     source: Source
     target: TargetColumn
     checks: list[DataCheck] = Field(
         default=[], max_length=200, description="What the data must hold; a run on data that does not is refused."
     )
+    require: RequireSpec | None = None
+    prepare: Preparation = Field(default=[])
     split: SplitSpec = SplitSpec()
     time: Column | None = Field(
         default=None,
         description="A column that says when a row was: ISO 8601 dates (2026-05-31, with or without a time; UTC where "
         "no zone is named) or Unix seconds. The baseline is then counted by time too, and a DriftMonitor learns from "
         "it how much the data varies by itself.",
+    )
+    poll: Duration | None = Field(
+        default=None,
+        description="The data are looked at so often; a run starts when their content has changed. At least 1m.",
+        json_schema_extra=rules(("duration(self) >= duration('1m')", "must be at least 1m")),
     )

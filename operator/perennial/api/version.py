@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from perennial.api.common import Conditions, Generation, Model, ModelName, Name, Object, Status, Time, rules
-from perennial.api.evaluation import Metric
+from perennial.api.evaluation import FairnessMetric, Metric
 from perennial.api.run import Trigger
 
 Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content, hex.")]
@@ -33,14 +33,36 @@ class SliceRecord(Model):
 class GateRecord(Model):
     """A gate and its verdict."""
 
-    metric: Metric = Field(description="The figure that was bounded.")
-    by: str = Field(default="", max_length=128, description="The column whose every value had to hold it.")
+    metric: FairnessMetric = Field(description="The figure that was bounded.")
+    by: str = Field(
+        default="", max_length=128, description="The column whose every value had to hold it, or was compared."
+    )
     limit: str = Field(max_length=64, description="The bound, as text.")
     value: float | None = Field(
-        default=None, description="The figure that was judged; the worst slice's where the gate is by column."
+        default=None,
+        description="The figure that was judged; the worst slice's where the gate is by column, and what lies between "
+        "the slices where it is of fairness.",
     )
     passed: bool = Field(description="The verdict.")
     message: str = Field(default="", max_length=512, description="The verdict for people.")
+
+
+class IntervalRecord(Model):
+    """Where a figure lies with 95 %, by bootstrap over the held-out rows."""
+
+    low: float = Field(description="Its lower end.")
+    high: float = Field(description="Its upper end.")
+
+
+class GainRecord(Model):
+    """By how much the version was better than the champion; worse where it is negative."""
+
+    metric: Metric = Field(description="The figure that they were compared by.")
+    value: float = Field(description="The gain.")
+    low: float = Field(description="Lower end of its 95 % interval.")
+    high: float = Field(description="Upper end of its 95 % interval.")
+    probability: float = Field(description="That of a gain of more than minImprovement.")
+    method: Literal["PairedBootstrap", "McNemar"] = Field(description="Where the probability is from.")
 
 
 class ChampionRecord(Model):
@@ -49,7 +71,10 @@ class ChampionRecord(Model):
     version: str = Field(max_length=63, description="That version.")
     metrics: Metrics
     rows: int = Field(description="The rows that both were judged on.")
-    verdict: Literal["Better", "Worse", "Inconclusive"] = Field(description="How the new version did against it.")
+    verdict: Literal["Better", "Worse", "Unproven", "Inconclusive"] = Field(
+        description="How the new version did against it. Unproven: better, but not with the confidence asked for."
+    )
+    gain: GainRecord | None = None
     message: str = Field(default="", max_length=512, description="The verdict for people.")
 
 
@@ -63,14 +88,23 @@ class DataRecord(Model):
     columns: list[Annotated[str, Field(max_length=128)]] = Field(max_length=1000, description="Columns.")
 
 
+class ByTimeRecord(Model):
+    """The time from which rows were held out."""
+
+    column: str = Field(max_length=128, description="The column that said when a row was, as it was read.")
+    from_: str = Field(alias="from", max_length=35, description="The time.")
+
+
 class SplitRecord(Model):
-    """How rows were held out."""
+    """How rows were held out; columns as they were read, before any rename."""
 
     test: float = Field(description="Share held out.")
     seed: int = Field(description="What the hash was salted with.")
     key: list[Annotated[str, Field(max_length=128)]] = Field(
         default=[], max_length=16, description="Columns that identify a row; the whole row where empty."
     )
+    group: str | None = Field(default=None, max_length=128, description="Column whose equal rows belong together.")
+    by_time: ByTimeRecord | None = None
 
 
 class Score(Model):
@@ -104,8 +138,11 @@ class Record(Model):
     seed: int = Field(description="What the run's randomness was seeded with.")
     score: Score
     metrics: dict[str, float] = Field(max_length=50, description="Figures on the held-out rows.")
+    intervals: dict[str, IntervalRecord] = Field(
+        default={}, max_length=50, description="How sure they are, where the rows suffice to say so."
+    )
     slices: list[SliceRecord] = Field(default=[], max_length=200, description="Figures on parts of these rows.")
-    gates: list[GateRecord] = Field(default=[], max_length=50, description="The gates that it had to pass.")
+    gates: list[GateRecord] = Field(default=[], max_length=70, description="The gates that it had to pass.")
     champion: ChampionRecord | None = None
     data: DataRecord
     split: SplitRecord
@@ -117,6 +154,9 @@ class Record(Model):
     pipeline: str = Field(default="", max_length=64, description="SHA-256 of the compiled pipeline.")
     packages: dict[str, Text] = Field(default={}, max_length=500, description="Package versions of the run.")
     mlflow: MLflowRecord | None = None
+    approval: Literal["", "Automatic", "Manual"] = Field(
+        default="", description="Who was to approve it: nobody once its gates passed, or a person."
+    )
     git_revision: str = Field(default="", max_length=64, description="Git revision of the training, where known.")
 
 

@@ -8,6 +8,7 @@ from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate, Evaluation, G
 from perennial.api.version import ChampionRecord, GateRecord
 from perennial.contracts.request import Champion, Split
 from perennial.contracts.result import LOWER_IS_BETTER, RunResult, SliceMetrics
+from perennial.domain.split import split_difference
 
 MIN_ROWS = 20
 """Rows of a slice from which it is judged, where the gate says nothing."""
@@ -97,8 +98,8 @@ def compare(gate: ChampionGate, result: RunResult, champion: Champion, split: Sp
     metric = gate.metric or DEFAULT_METRIC[result.signature.task]
     mine, its = result.metrics.get(metric), metrics.get(metric)
     why = ""
-    if champion.split != split:
-        why = "its split settings differ: rows held out here may be among those it learned from"
+    if differs := split_difference(champion.split, split):
+        why = f"its split settings differ ({differs}): rows held out here may be among those it learned from"
     elif measured is None or measured.version != champion.version:
         why = "the run did not measure it"
     elif measured.inconclusive:

@@ -17,7 +17,6 @@ from perennial.api.version import (
     Record,
     Score,
     SliceRecord,
-    SplitRecord,
 )
 from perennial.contracts.names import (
     FILE_BASELINE,
@@ -31,6 +30,7 @@ from perennial.contracts.names import (
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import RunResult, Tracked
 from perennial.domain.gates import Verdict
+from perennial.domain.split import split_record
 from perennial.domain.training.request import Started
 
 LABEL_MODEL = f"{GROUP}/model"
@@ -130,7 +130,7 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
         gates=list(verdict.gates),
         champion=verdict.champion,
         data=_data(spec.data.source.uri, result),
-        split=SplitRecord(test=spec.data.split.test, seed=spec.data.split.seed, key=list(spec.data.split.key)),
+        split=split_record(begun.request.split),
         artifacts={name: _artifact(artifact) for name, artifact in sorted(result.artifacts.items())},
         result=ArtifactRecord.model_validate(run.result),
         image=run.image,

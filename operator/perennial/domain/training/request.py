@@ -13,19 +13,26 @@ from pydantic import ValidationError
 
 from perennial.api.candidates import CandidateSpec
 from perennial.api.data import DataSpec
-from perennial.api.evaluation import DEFAULT_METRIC
+from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
 from perennial.contracts import request as contract
 from perennial.contracts.names import FILE_SIGNATURE, model_file
 from perennial.domain.plan import short_hash
+from perennial.domain.split import recorded_split
+from perennial.domain.training import preparation
 
 REQUEST_KEY = "request.json"
 SPEC_KEY = "training.json"
 _HASH_LENGTH = 16
-_NOT_HASHED = {"approval", "engine", "tracking"}
-"""Where and with what approval a run runs, and who is told, changes nothing about the model that it makes."""
+_NOT_HASHED = {
+    **dict.fromkeys(
+        ("approval", "engine", "tracking", "schedule", "concurrency_policy", "suspend", "retry", "retention"), True
+    ),
+    "data": {"poll"},
+}
+"""When, where and with what approval a run runs, and who is told, changes nothing about the model that it makes."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +87,26 @@ def _without_default_metrics(spec: TrainingSpec) -> TrainingSpec:
 
 
 def job_name(training: ModelTraining, number: int) -> str:
-    """The name of the Job and the ConfigMap of run ``number``."""
+    """The name of the ConfigMap of run ``number``, and of its first attempt's Job."""
     metadata = training.metadata
     return f"{metadata.name[:40].rstrip('-.')}-{number}-{short_hash(metadata.uid, str(number))}"
+
+
+def attempt_name(run: Run, attempt: int) -> str:
+    """The name of the Job that is the ``attempt``-th attempt of ``run``."""
+    return request_name(run) + (f"-r{attempt}" if attempt > 1 else "")
+
+
+def request_name(run: Run) -> str:
+    """The name of the ConfigMap of ``run``: one for all of its attempts."""
+    return run.job.removesuffix(f"-r{run.attempt}") if run.attempt > 1 else run.job
+
+
+def poll_name(training: ModelTraining, number: int) -> str:
+    """The name of the ConfigMap and the Job that poll ``number`` of the data is made of, for the spec as it is."""
+    metadata = training.metadata
+    unique = short_hash(metadata.uid, "poll", str(number), spec_hash(training.spec))
+    return f"{metadata.name[:40].rstrip('-.')}-poll-{unique}"
 
 
 def output(root: str, namespace: str, training: str, number: int) -> str:
@@ -110,12 +134,14 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         metric=spec.tuned_metric,
         trials=spec.tuning.trials,
         folds=spec.tuning.folds,
-        slices=tuple(sorted({gate.by for gate in spec.evaluation.gates if gate.by})),
+        slices=tuple(sorted({gate.by for gate in (*spec.evaluation.gates, *spec.evaluation.fairness) if gate.by})),
         seed=spec.data.split.seed,
         output=output(root, metadata.namespace, metadata.name, run.number),
         time=spec.data.time or "",
+        require=preparation.require(spec.data),
+        prepare=preparation.steps(spec.data.prepare),
         tracking=_tracking(training),
-        champion=_champion(champion) if champion and spec.evaluation.champion else None,
+        champion=_champion(champion, spec) if champion and spec.evaluation.champion else None,
     )
     return Started(request=request, spec=spec)
 
@@ -130,8 +156,7 @@ def _tracking(training: ModelTraining) -> contract.Tracking | None:
 
 def split(spec: TrainingSpec) -> contract.Split:
     """How the spec holds rows out."""
-    given = spec.data.split
-    return contract.Split(test=given.test, seed=given.seed, key=tuple(given.key))
+    return preparation.split(spec.data)
 
 
 def _target(data: DataSpec) -> contract.Target:
@@ -151,6 +176,9 @@ def _checks(data: DataSpec) -> tuple[contract.Check, ...]:
             max=check.max,
             max_missing=check.max_missing,
             allowed=tuple(check.allowed or ()),
+            type=check.type,
+            unique=check.unique,
+            pattern=check.pattern,
         )
         for check in data.checks
     )
@@ -164,8 +192,8 @@ def _candidate(candidate: CandidateSpec) -> contract.Candidate:
     return contract.Candidate(algorithm=candidate.algorithm, parameters=dict(candidate.parameters), search=ranges)
 
 
-def _champion(version: ModelVersion) -> contract.Champion | None:
-    record = version.spec.record
+def _champion(version: ModelVersion, spec: TrainingSpec) -> contract.Champion | None:
+    record, gate = version.spec.record, spec.evaluation.champion or ChampionGate()
     model = model_file(record.artifacts)
     if model not in record.artifacts or FILE_SIGNATURE not in record.artifacts:
         return None
@@ -173,7 +201,9 @@ def _champion(version: ModelVersion) -> contract.Champion | None:
         version=version.metadata.name,
         model=_artifact(record.artifacts[model]),
         signature=_artifact(record.artifacts[FILE_SIGNATURE]),
-        split=contract.Split(test=record.split.test, seed=record.split.seed, key=tuple(record.split.key)),
+        split=recorded_split(record.split),
+        metric=gate.metric or DEFAULT_METRIC[spec.task],
+        min_improvement=gate.min_improvement,
     )
 
 
