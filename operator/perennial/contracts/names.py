@@ -18,6 +18,12 @@ ANNOTATION_REQUEST = f"{GROUP}/request"
 """``<verb>/<target version>/<uuid>``: an imperative request; the handled uuid stands in the status."""
 QUARANTINE_GROUP = f"quarantine.{GROUP}"
 """``quarantine.perennial.dev/<deployment>`` on a ModelVersion: JSON with reason and since."""
+LABEL_APPROVAL = f"{GROUP}/approval"
+"""On a Namespace: :data:`MANUAL` has every version wait for a person, whatever the ModelTraining says."""
+MANUAL = "Manual"
+ANNOTATION_APPROVED_BY, ANNOTATION_APPROVED_AT = f"{GROUP}/approved-by", f"{GROUP}/approved-at"
+"""On a ModelVersion: the user who last decided about its approval, and when."""
+ANNOTATION_APPROVAL_REASON = f"{GROUP}/approval-reason"
 FINALIZER = f"{GROUP}/in-use"
 
 STORE_SECRET = "perennial-store"  # noqa: S105 - the name of a Secret

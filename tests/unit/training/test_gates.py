@@ -1,11 +1,13 @@
 """Gates and the champion: what is let through, and what is said of what is not."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from perennial.api.evaluation import ChampionGate, Evaluation, Gate
+from perennial.api.evaluation import ChampionGate, Evaluation, FairnessGate, Gate
 from perennial.contracts.request import Artifact, Champion, Split
-from perennial.contracts.result import ChampionMetrics
-from perennial.domain.gates import compare, evaluate, judge
+from perennial.contracts.result import ChampionMetrics, Gain, SliceMetrics
+from perennial.domain.gates import between, compare, evaluate, judge
 from tests.unit.training.support import result
 
 SPLIT = Split(test=0.25, seed=7)
@@ -113,3 +115,146 @@ def test_without_a_deployed_version_there_is_nothing_to_compare() -> None:
     verdict = evaluate(Evaluation(champion=ChampionGate()), result(), None, SPLIT)
     assert verdict.passed
     assert verdict.champion is None
+
+
+def gain(value: float = 0.02, probability: float = 0.9, metric: str = "roc_auc") -> Gain:
+    return Gain(metric, value, value - 0.02, value + 0.02, probability, "PairedBootstrap")
+
+
+@pytest.mark.parametrize(
+    ("improvement", "mine", "probability", "verdict", "words"),
+    [
+        (0.0, 0.92, 0.97, "Better", "better with a probability of 0.97, 0.95 was asked for"),
+        (0.0, 0.92, 0.9499, "Unproven", "better with a probability of 0.9499, 0.95 was asked for"),
+        (0.0, 0.88, 0.2, "Worse", "the deployed version is better"),
+        (0.01, 0.92, 0.8, "Unproven", "better by at least 0.01 with a probability of 0.80, 0.95 was asked for"),
+        (0.03, 0.92, 0.3, "Worse", "better by at least 0.03 was asked for"),
+        (-0.02, 0.89, 0.96, "Better", "worse by less than 0.02 with a probability of 0.96, 0.95 was asked for"),
+        (-0.02, 0.89, 0.9, "Unproven", "worse by less than 0.02 with a probability of 0.90, 0.95 was asked for"),
+    ],
+)
+def test_a_confidence_asks_how_probable_the_gain_is(
+    improvement: float, mine: float, probability: float, verdict: str, words: str
+) -> None:
+    gate = ChampionGate.model_validate({"minImprovement": improvement, "confidence": 0.95})
+    its = ChampionMetrics("heart-v1", {"roc_auc": 0.9}, 76, gain=gain(mine - 0.9, probability))
+    found = evaluate(Evaluation(champion=gate), result(champion=its, roc_auc=mine), CHAMPION, SPLIT)
+    assert found.champion is not None
+    assert found.champion.verdict == verdict
+    assert found.passed is (verdict == "Better")
+    assert words in found.champion.message
+    assert found.champion.gain is not None
+    assert found.champion.gain.probability == probability
+    if verdict != "Better":
+        assert words in found.message, "who was kept out is told why"
+
+
+@pytest.mark.parametrize("measured", [None, gain(metric="brier")])
+def test_a_confidence_that_nothing_is_known_of_is_inconclusive(measured: Gain | None) -> None:
+    its = ChampionMetrics("heart-v1", {"roc_auc": 0.5}, 12, gain=measured)
+    record = compare(ChampionGate(confidence=0.9), result(champion=its), CHAMPION, SPLIT)
+    assert record.verdict == "Inconclusive"
+    assert "the 12 held-out rows do not say how probable a gain of roc_auc is" in record.message
+
+
+def test_without_a_confidence_the_figures_decide_and_the_gain_is_recorded() -> None:
+    its = ChampionMetrics("heart-v1", {"roc_auc": 0.89}, 76, gain=gain(0.01, 0.6))
+    record = compare(ChampionGate(), result(champion=its), CHAMPION, SPLIT)
+    assert (record.verdict, record.gain and record.gain.probability) == ("Better", 0.6)
+
+
+def slices(**figures: float) -> tuple[SliceMetrics, ...]:
+    """Slices of sex with 30 rows each, but for one with too few."""
+    few = SliceMetrics("sex", "few", 5, {"recall": 0.0})
+    return (*(SliceMetrics("sex", name, 30, {"recall": value}) for name, value in figures.items()), few)
+
+
+@pytest.mark.parametrize(
+    ("bound", "figures", "value", "passed", "words"),
+    [
+        ({"maxDifference": 0.1}, {"f": 0.75, "m": 0.9}, 0.15, False, "the difference of 0.15 is over the gate's 0.10"),
+        (
+            {"maxDifference": 0.15},
+            {"f": 0.75, "m": 0.9},
+            0.15,
+            True,
+            "the difference of 0.15 is within the gate's 0.15",
+        ),
+        ({"minRatio": 0.8}, {"f": 0.6, "m": 0.8}, 0.75, False, "the ratio of 0.75 is under the gate's 0.80"),
+        ({"minRatio": 0.75}, {"f": 0.6, "m": 0.8, "x": 0.7}, 0.75, True, "is at or above the gate's 0.75"),
+        ({"minRatio": 0.8}, {"f": 0.0, "m": 0.0}, 1.0, True, "the ratio of 1.00"),
+        ({"minRatio": 0.8}, {"f": 0.0, "m": 0.1}, 0.0, False, "0.00 for f (30 rows) and 0.10 for m (30 rows)"),
+    ],
+)
+def test_a_fairness_gate_bounds_what_lies_between_groups(
+    bound: dict[str, float], figures: dict[str, float], value: float, passed: bool, words: str
+) -> None:
+    gate = FairnessGate.model_validate({"metric": "recall", "by": "sex", **bound})
+    record = between(gate, slices(**figures))
+    assert (record.passed, record.value, record.by) == (passed, pytest.approx(value), "sex")
+    assert words in record.message
+    assert record.message.endswith(f"1 of {len(figures) + 1} values were not compared")
+
+
+def test_one_group_alone_cannot_be_fair() -> None:
+    gate = FairnessGate.model_validate({"metric": "recall", "by": "sex", "maxDifference": 0.1})
+    record = between(gate, slices(f=0.9))
+    assert not record.passed
+    assert "it is known for 1 of its 2 values with at least 20 held-out rows; it takes two" in record.message
+    assert "the run measured no slices of it" in between(gate, ()).message
+
+
+def test_an_unfair_version_is_rejected_with_the_reason() -> None:
+    fairness = FairnessGate.model_validate({"metric": "recall", "by": "sex", "maxDifference": 0.1})
+    found = evaluate(Evaluation(fairness=[fairness]), result(), None, SPLIT)
+    assert not found.passed
+    assert "recall by sex: 0.61 for 0 (38 rows) and 0.90 for 1 (38 rows)" in found.message
+
+
+FIGURE = st.floats(0, 1)
+BOUND = st.one_of(st.builds(dict, min=FIGURE), st.builds(dict, max=FIGURE), st.builds(dict, min=FIGURE, max=FIGURE))
+
+
+@given(BOUND, FIGURE, FIGURE)
+def test_a_value_nearer_to_what_a_gate_asks_for_never_fails_where_another_passes(
+    bound: dict[str, float], one: float, other: float
+) -> None:
+    gate = Gate.model_validate({"metric": "recall", **bound})
+    if "min" in bound and "max" in bound:
+        return
+    worse, better = sorted((one, other), reverse="max" in bound)
+    assert judge(gate, result(recall=worse)).passed <= judge(gate, result(recall=better)).passed
+
+
+@given(st.lists(FIGURE, min_size=2, max_size=5), st.sampled_from(["maxDifference", "minRatio"]), st.floats(0.01, 1))
+def test_groups_that_come_closer_never_fail_where_they_passed_before(
+    figures: list[float], kind: str, bound: float
+) -> None:
+    gate = FairnessGate.model_validate({"metric": "recall", "by": "sex", kind: bound})
+    named = {f"v{place}": value for place, value in enumerate(figures)}
+    lowest = min(named, key=lambda name: named[name])
+    closer = {**named, lowest: max(named.values())}
+    assert between(gate, slices(**named)).passed <= between(gate, slices(**closer)).passed
+
+
+@given(
+    st.sampled_from(["roc_auc", "log_loss"]), FIGURE, FIGURE, FIGURE, st.floats(-0.2, 0.2),
+    st.one_of(st.none(), st.floats(0.5, 0.99)), st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)  # fmt: skip
+def test_a_better_challenger_never_loses_where_a_worse_one_wins(
+    metric: str,
+    its: float,
+    one: float,
+    other: float,
+    least: float,
+    confidence: float | None,
+    chances: tuple[float, float],
+) -> None:
+    gate = ChampionGate.model_validate({"metric": metric, "minImprovement": least, "confidence": confidence})
+    worse, better = sorted((one, other), reverse=metric == "log_loss")
+    passed = []
+    for value, chance in zip((worse, better), sorted(chances), strict=True):
+        measured = ChampionMetrics("heart-v1", {metric: its}, 76, gain=gain(value - its, chance, metric))
+        found = evaluate(Evaluation(champion=gate), result(champion=measured, **{metric: value}), CHAMPION, SPLIT)
+        passed.append(found.passed)
+    assert passed[0] <= passed[1]
