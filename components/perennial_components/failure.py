@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from perennial_components import progress
+
 Reason = Literal[
     "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
 ]
@@ -45,8 +47,11 @@ class Failure(msgspec.Struct, frozen=True):
 
 @contextmanager
 def reported(component: str, unexpected: Reason = "InternalError") -> Iterator[None]:
-    """Records the outcome of the block for the runner; exceptions pass on. ``unexpected`` classes unknown ones."""
+    """Tells that the component starts and records the outcome of the block for the runner; exceptions pass on.
+    ``unexpected`` classes unknown ones.
+    """
     _record(Failure(component))
+    progress.starts(component)
     try:
         yield
     except RunError as error:

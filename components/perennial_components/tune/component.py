@@ -21,24 +21,30 @@ def tune(
         rows: The encoded rows from split.
         signature: The signature from split.
         model: The fitted winner (skops).
-        tuned: Every candidate's best parameters and score (JSON).
+        tuned: Every candidate's best parameters and score, and all trials (JSON).
         predictions: The winner's out-of-fold predictions (NumPy).
     """
     from perennial_components import storage
     from perennial_components.failure import reported
 
     with reported("tune", unexpected="TrainingFailed"):
-        from perennial.contracts.signature import Signature
-        from perennial_components.export.estimator import save_estimator
-        from perennial_components.threads import threads_for
-        from perennial_components.tune import core
+        from pathlib import Path
 
-        encoded = storage.read_encoded(rows.path)
-        with threads_for(len(encoded.target)):
-            fitted, found, out_of_fold = core.tune(
-                storage.read_request(request), storage.read_json(signature.path, Signature), encoded
-            )
+        from perennial.contracts.signature import Signature
+        from perennial_components import progress
+        from perennial_components.export.estimator import save_estimator
+        from perennial_components.tune import core
+        from perennial_components.tune.file import canonical
+
+        asked = storage.read_request(request)
+        fitted, found, out_of_fold = core.tune(
+            asked,
+            storage.read_json(signature.path, Signature),
+            storage.read_encoded(rows.path),
+            lambda trial, trials, best: progress.searching(trial, trials, asked.metric, best),
+        )
         save_estimator(fitted, model.path)
+        Path(model.path).write_bytes(canonical(Path(model.path).read_bytes()))
         storage.write_json(tuned.path, found)
         storage.write_arrays(predictions.path, out_of_fold)
         best = found.candidates[found.winner]

@@ -1,144 +1,238 @@
-"""A seeded random search over the candidates, all on the same folds; the best is fitted on all training rows."""
+"""Searches the parameters of every candidate, all on the same folds; the best setting is fitted on all training rows.
+
+What is fitted depends on the rows alone, not on their order: they are put into one first. All numeric libraries work
+with one thread meanwhile, for sums differ by the number of threads; folds of many rows are fitted side by side instead.
+"""
 
 import math
+import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from perennial.contracts.request import Candidate, RunRequest, SearchRange
-from perennial.contracts.result import LOWER_IS_BETTER, METRICS, CandidateScore
+from perennial.contracts.request import Candidate, RunRequest
+from perennial.contracts.result import LOWER_IS_BETTER, METRICS, CandidateScore, Trial
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.metrics import score
 from perennial_components.failure import RunError, nearest
 from perennial_components.records import Tuned
+from perennial_components.split.folds import folds
 from perennial_components.storage import Encoded, OutOfFold
-from perennial_components.tune.estimators import Value, as_parameter, make, require_known
+from perennial_components.threads import single_threads, workers_for
+from perennial_components.tune.catalog import default_candidates
+from perennial_components.tune.estimators import REFUSALS, fit, make
+from perennial_components.tune.parameters import Value, recorded, require_known
+from perennial_components.tune.search import Proposal, Search
+
+Told = Callable[[int, int, float | None], None]
+"""Is told of the trial that begins: its number, how many there are, and the best score so far."""
+Places = NDArray[np.int64]
 
 
-class _Trial(msgspec.Struct, frozen=True):
-    parameters: dict[str, Value]
-    score: float
-    deviation: float
-    answers: NDArray[np.float64]
+class _Work(msgspec.Struct, frozen=True):
+    """What all trials share: the training rows in their order, and the folds of them."""
+
+    request: RunRequest
+    signature: Signature
+    features: NDArray[np.float32]
+    target: NDArray[Any]
+    folds: list[tuple[Places, Places]]
+    ends: float
 
 
-def tune(request: RunRequest, signature: Signature, rows: Encoded) -> tuple[Pipeline, Tuned, OutOfFold]:
-    """The fitted winner, every candidate's score, and the winner's out-of-fold predictions on the training rows.
+class _Tried(msgspec.Struct, frozen=True):
+    """A trial's record, and its predictions where it was complete."""
 
-    Raises RunError (TrainingFailed) for a metric or parameter that does not exist and for values an estimator refuses.
+    place: int
+    record: Trial
+    answers: NDArray[np.float64] | None = None
+
+
+def tune(
+    request: RunRequest, signature: Signature, rows: Encoded, told: Told = lambda *_: None
+) -> tuple[Pipeline, Tuned, OutOfFold]:
+    """The fitted winner, every candidate's score with all trials, and the winner's out-of-fold predictions on the
+    training rows, in the order of these.
+
+    Raises RunError (TrainingFailed) for a metric or parameter that does not exist, and when every trial failed.
     """
     known = METRICS[request.task]
     if request.metric not in known:
         said = f"{request.task} has no metric {request.metric!r}{nearest(request.metric, known)}"
         raise RunError("TrainingFailed", said)
-    for candidate in request.candidates:
+    trained = int(np.sum(~rows.held))
+    candidates = request.candidates or default_candidates(request.task, trained)
+    if request.replay:
+        candidates = (recorded(request.replay),)
+    for candidate in candidates:
         require_known(candidate, request.task)
+    ordered, order = in_order(rows, request.seed)
+    ends = time.monotonic() + request.timeout if request.timeout and not request.replay else math.inf
+    work = _Work(request, signature, ordered.features, ordered.target, folds(ordered, request), ends)
+    with single_threads(), warnings.catch_warnings():
+        # The score shows what an unfinished fit is worth.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best, tuned = _searched(work, candidates, told)
+        chosen = tuned.candidates[tuned.winner]
+        model = _fitted(work, chosen.algorithm, best.record.parameters, slice(None))
+    assert best.answers is not None  # noqa: S101 - a complete trial has them
+    answers = np.empty_like(best.answers)
+    answers[order] = best.answers
+    return model, tuned, OutOfFold(target=rows.target[~rows.held], answers=answers)
+
+
+def in_order(rows: Encoded, seed: int) -> tuple[Encoded, Places]:
+    """The training rows in an order that depends on their content and ``seed`` alone, and the places they came from.
+
+    Sorted first, so that it is one order whatever it was, then shuffled: some estimators cut rows as they stand.
+    """
     features, target = rows.features[~rows.held], rows.target[~rows.held]
-    kind = KFold if request.task == "Regression" else StratifiedKFold
-    folds = kind(request.folds, shuffle=True, random_state=request.seed)
-    places = list(folds.split(features, target))
-    best: list[_Trial] = []
-    scores: list[CandidateScore] = []
-    for index, trials in enumerate(shares(request.candidates, request.trials)):
-        candidate = request.candidates[index]
-        draws = list(parameters_of(candidate, trials, (request.seed, index)))
-        tried = [_cross_validate(request, signature, candidate, draw, features, target, places) for draw in draws]
-        top = max(tried, key=lambda trial: _rank(request.metric, trial.score))
-        best.append(top)
-        scores.append(CandidateScore(candidate.algorithm, top.parameters, top.score, top.deviation, len(tried)))
-        print(f"{candidate.algorithm}: {request.metric} {top.score:.4f} ± {top.deviation:.4f}, {top.parameters}")
-    winner = max(range(len(best)), key=lambda i: _rank(request.metric, best[i].score))
-    if not math.isfinite(best[winner].score):
-        why = "its target does not vary there, or is 0" if request.task == "Regression" else "some hold a single class"
-        raise RunError("TrainingFailed", f"{request.metric} is undefined in every fold: {why}")
-    model = _fit(request, signature, request.candidates[winner].algorithm, best[winner].parameters, features, target)
-    out_of_fold = OutOfFold(target=target, answers=best[winner].answers)
-    return model, Tuned(candidates=tuple(scores), winner=winner), out_of_fold
+    order = np.lexsort([*features.T, target])
+    order = order[np.random.default_rng(seed).permutation(len(order))]
+    groups = None if rows.groups is None else rows.groups[~rows.held][order]
+    return Encoded(features[order], target[order], np.zeros(len(order), dtype=bool), groups), order
 
 
-def shares(candidates: tuple[Candidate, ...], trials: int) -> list[int]:
-    """How many of ``trials`` each candidate gets: 1 where nothing is searched, the rest in equal parts, at least 1."""
-    searched = [i for i, candidate in enumerate(candidates) if candidate.search]
-    left = max(trials - (len(candidates) - len(searched)), len(searched))
-    counts = [1] * len(candidates)
-    for order, index in enumerate(searched):
-        counts[index] = left // len(searched) + (order < left % len(searched))
-    return counts
+def _searched(work: _Work, candidates: tuple[Candidate, ...], told: Told) -> tuple[_Tried, Tuned]:
+    """Runs the search: the best trial, and the account of all. Raises RunError (TrainingFailed)."""
+    request, search = work.request, Search(work.request, candidates)
+    tried: list[Trial] = []
+    counts: Counter[int] = Counter()
+    tops: dict[int, _Tried] = {}
+    best: _Tried | None = None
+    for proposal in search.proposals():
+        if best and time.monotonic() > work.ends:
+            break
+        told(len(tried) + 1, search.trials, best.record.score if best else None)
+        found = _try(work, len(tried) + 1, candidates[proposal.place].algorithm, proposal, started=best is not None)
+        tried.append(found.record)
+        counts[found.place] += 1
+        search.told(proposal, _number(found.record.score), pruned=found.record.state == "Pruned")
+        if found.record.state != "Complete":
+            continue
+        if best is None or _rank(request.metric, found) > _rank(request.metric, best):
+            best = found
+        if found.place not in tops or _rank(request.metric, found) > _rank(request.metric, tops[found.place]):
+            tops[found.place] = msgspec.structs.replace(found, answers=None)
+    if best is None:
+        raise RunError("TrainingFailed", tried[0].message)
+    places = sorted(tops)
+    scores = tuple(_score_of(tops[place].record, counts[place]) for place in places)
+    return best, Tuned(candidates=scores, winner=places.index(best.place), trials=tuple(tried))
 
 
-def parameters_of(candidate: Candidate, trials: int, seed: tuple[int, int]) -> Iterator[dict[str, Value]]:
-    """``trials`` settings: fixed parameters, and searched ones by Latin hypercube (each value in its own stratum)."""
-    random = np.random.default_rng(seed)
-    names = sorted(candidate.search)
-    strata = {name: (random.permutation(trials) + random.random(trials)) / trials for name in names}
-    fixed = {n: as_parameter(candidate.algorithm, n, value) for n, value in sorted(candidate.parameters.items())}
-    for trial in range(trials):
-        drawn = {
-            name: as_parameter(candidate.algorithm, name, _at(candidate.search[name], float(strata[name][trial])))
-            for name in names
-        }
-        yield {**fixed, **drawn}
-
-
-def _at(span: SearchRange, share: float) -> float:
-    if span.scale == "Log":
-        if span.low <= 0:
-            raise RunError("TrainingFailed", f"a range on a Log scale must start above 0, not at {span.low:g}")
-        return float(span.low * (span.high / span.low) ** share)
-    return span.low + (span.high - span.low) * share
-
-
-def _cross_validate(
-    request: RunRequest,
-    signature: Signature,
-    candidate: Candidate,
-    parameters: dict[str, Value],
-    features: NDArray[np.float32],
-    target: NDArray[Any],
-    places: list[tuple[Any, Any]],
-) -> _Trial:
-    answers = np.zeros((len(target), max(len(signature.classes), 1)))
-    found = []
-    for fit, test in places:
-        model = _fit(request, signature, candidate.algorithm, parameters, features[fit], target[fit])
-        answers[test] = _answers(model, signature, features[test])
-        found.append(score(request.metric, target[test], answers[test], signature.positive))
-    defined = np.array([value for value in found if math.isfinite(value)] or [math.nan])
-    return _Trial(parameters, float(defined.mean()), float(defined.std()), answers)
-
-
-def _answers(model: Pipeline, signature: Signature, features: NDArray[np.float32]) -> Any:
-    if signature.task == "Regression":
-        return model.predict(features).reshape(-1, 1)
-    return model.predict_proba(features)
-
-
-def _fit(
-    request: RunRequest,
-    signature: Signature,
-    algorithm: str,
-    parameters: dict[str, Value],
-    features: NDArray[np.float32],
-    target: NDArray[Any],
-) -> Pipeline:
-    model = make(algorithm, parameters, signature, features, weight=request.imbalance, seed=request.seed)
+def _try(work: _Work, number: int, algorithm: str, proposal: Proposal, *, started: bool) -> _Tried:
+    """One trial: fold after fold, until it is complete, hopeless or refused by the estimator. The time may be up only
+    where another trial is complete (``started``).
+    """
+    began, request, signature = time.monotonic(), work.request, work.signature
+    answers = np.zeros((len(work.target), max(len(signature.classes), 1)))
+    found: list[float] = []
+    said = ""
     try:
-        with warnings.catch_warnings():
-            # The score shows what an unfinished fit is worth.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(features, target)
-    except ValueError as error:
-        raise RunError("TrainingFailed", f"{algorithm} refuses {parameters}: {error}") from error
+        for (_, test), predicted in _predicted(work, algorithm, proposal.parameters):
+            answers[test] = predicted
+            found.append(score(request.metric, work.target[test], predicted, signature.positive))
+            if len(found) == len(work.folds):
+                break
+            if proposal.hopeless(len(found), _mean(found)):
+                said = "worse than the median of the trials before"
+            elif started and time.monotonic() > work.ends:
+                said = "the time was up"
+            if said:
+                break
+    except REFUSALS as error:
+        record = Trial(number, algorithm, proposal.parameters, "Failed", seconds=_since(began))
+        said = f"{algorithm} refuses {proposal.parameters}: {' '.join(str(error).split())}"
+        return _Tried(proposal.place, msgspec.structs.replace(record, message=said))
+    defined = [value for value in found if math.isfinite(value)]
+    if not defined:
+        why = "its target does not vary there, or is 0" if request.task == "Regression" else "some hold a single class"
+        said = f"{request.metric} is undefined in every fold: {why}"
+        record = Trial(number, algorithm, proposal.parameters, "Failed", seconds=_since(began), message=said)
+        return _Tried(proposal.place, record)
+    record = Trial(
+        number=number,
+        algorithm=algorithm,
+        parameters=proposal.parameters,
+        state="Pruned" if said else "Complete",
+        score=_mean(found),
+        deviation=float(np.std(defined)),
+        folds=tuple(defined),
+        seconds=_since(began),
+        message=said,
+    )
+    print(f"trial {number}: {algorithm} {proposal.parameters}: {request.metric} {record.score:.4f} {said}".rstrip())
+    return _Tried(proposal.place, record, None if said else answers)
 
 
-def _rank(metric: str, value: float) -> float:
-    if not math.isfinite(value):
-        return -math.inf
+def _predicted(
+    work: _Work, algorithm: str, parameters: dict[str, Value]
+) -> Iterator[tuple[tuple[Places, Places], NDArray[Any]]]:
+    """The folds in their order, each with the predictions for its test rows."""
+
+    def answers(fold: tuple[Places, Places]) -> NDArray[Any]:
+        model = _fitted(work, algorithm, parameters, fold[0])
+        if work.signature.task == "Regression":
+            return np.asarray(model.predict(work.features[fold[1]])).reshape(-1, 1)
+        return np.asarray(model.predict_proba(work.features[fold[1]]))
+
+    workers = min(workers_for(len(work.target)), len(work.folds))
+    if workers == 1:
+        yield from ((fold, answers(fold)) for fold in work.folds)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: list[Future[NDArray[Any]]] = [pool.submit(answers, fold) for fold in work.folds[:workers]]
+        try:
+            for place, fold in enumerate(work.folds):
+                yield fold, ahead[place].result()
+                if place + workers < len(work.folds):
+                    ahead.append(pool.submit(answers, work.folds[place + workers]))
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _fitted(work: _Work, algorithm: str, parameters: dict[str, Value], places: Any) -> Pipeline:
+    request = work.request
+    features = work.features[places]
+    model = make(
+        algorithm,
+        parameters,
+        work.signature,
+        features,
+        weight=request.imbalance,
+        seed=request.seed,
+        preprocessing=request.preprocessing,
+    )
+    return fit(model, algorithm, features, work.target[places], weight=request.imbalance, seed=request.seed)
+
+
+def _score_of(record: Trial, trials: int) -> CandidateScore:
+    return CandidateScore(record.algorithm, record.parameters, _number(record.score), record.deviation or 0.0, trials)
+
+
+def _rank(metric: str, tried: _Tried) -> float:
+    value = _number(tried.record.score)
     return -value if metric in LOWER_IS_BETTER else value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _mean(values: list[float]) -> float:
+    defined = [value for value in values if math.isfinite(value)]
+    return float(np.mean(defined)) if defined else math.nan
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 3)

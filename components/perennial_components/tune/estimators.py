@@ -1,76 +1,26 @@
-"""The estimators that a ModelTraining may name, each made so that its ONNX export answers alike.
-
-Known traps: HistGradientBoosting(categorical_features=...) exports to a model that is silently wrong, trees behind a
-scaler differ where float32 rounds across a threshold, and an encoder fitted with NaN does not export at all. So the
-boosted trees see the numbers as they are, and categories enter both as one-hot columns of their indices.
-"""
+"""Makes and fits the estimators of the catalog, so that each answers alike once it is exported."""
 
 from typing import Any, Literal
 
 import numpy as np
+from imblearn.over_sampling import RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 
-from perennial.contracts.request import Candidate
-from perennial.contracts.signature import MISSING_CATEGORY, Signature, Task
-from perennial_components.failure import RunError, nearest
+from perennial.contracts.request import Preprocessing
+from perennial.contracts.signature import Signature
+from perennial_components.tune.catalog import CATALOG
+from perennial_components.tune.columns import columns
+from perennial_components.tune.parameters import Value
 
-Value = float | int | str | bool | None
-Weight = Literal["None", "ClassWeight"]
+Imbalance = Literal["None", "ClassWeight", "Oversample", "Undersample"]
+REFUSALS = (ValueError, ArithmeticError, np.linalg.LinAlgError)
+"""What estimators raise for values that they do not take."""
 
-PARAMETERS: dict[str, dict[str, type]] = {
-    "LogisticRegression": {"C": float, "fit_intercept": bool, "max_iter": int, "tol": float},
-    "HistGradientBoosting": {
-        "early_stopping": bool,
-        "l2_regularization": float,
-        "learning_rate": float,
-        "max_bins": int,
-        "max_depth": int,
-        "max_features": float,
-        "max_iter": int,
-        "max_leaf_nodes": int,
-        "min_samples_leaf": int,
-    },
-    "Ridge": {"alpha": float, "fit_intercept": bool, "max_iter": int, "tol": float},
-}
-"""The parameters that may be set or searched, by algorithm."""
-
-_TASK: dict[str, Task] = {"LogisticRegression": "Classification", "Ridge": "Regression"}
-"""Of the algorithms that know one task only."""
-
-
-def require_known(candidate: Candidate, task: Task) -> None:
-    """Raises RunError (TrainingFailed) for an algorithm of another task, and for a parameter that it does not have or
-    that is of another kind.
-    """
-    if _TASK.get(candidate.algorithm, task) != task:
-        raise RunError("TrainingFailed", f"{candidate.algorithm} is for {_TASK[candidate.algorithm]}, not for {task}")
-    known = PARAMETERS[candidate.algorithm]
-    for name in (*candidate.parameters, *candidate.search):
-        if name not in known:
-            raise RunError(
-                "TrainingFailed",
-                f"{candidate.algorithm} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known)}",
-            )
-    for name in candidate.search:
-        if known[name] is bool:
-            raise RunError("TrainingFailed", f"{candidate.algorithm}: {name!r} is true or false and cannot be searched")
-    for name, value in candidate.parameters.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(value, bool) != (known[name] is bool) or (known[name] is not bool and not number):
-            raise RunError("TrainingFailed", f"{candidate.algorithm}: {name!r} cannot be {value!r}")
-
-
-def as_parameter(algorithm: str, name: str, value: float | str | bool) -> Value:
-    """``value`` in the type that the parameter takes: whole numbers are rounded."""
-    if PARAMETERS[algorithm][name] is int:
-        return round(float(value))
-    return value if isinstance(value, bool) else float(value)
+_CALIBRATION_FOLDS = 5
 
 
 def make(
@@ -79,36 +29,92 @@ def make(
     signature: Signature,
     features: NDArray[np.float32],
     *,
-    weight: Weight,
+    weight: Imbalance,
     seed: int,
+    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 - frozen
 ) -> Pipeline:
     """An unfitted pipeline from the tensor ``features`` [N, F] to class probabilities, or to a Regression's number.
 
     Columns without any value in ``features``, the rows it will be fitted on, take no part in it.
     """
-    balance = "balanced" if weight == "ClassWeight" else None
-    model: Any
-    if algorithm == "HistGradientBoosting":
-        if signature.task == "Regression":
-            model = HistGradientBoostingRegressor(random_state=seed, **parameters)
-        else:
-            model = HistGradientBoostingClassifier(class_weight=balance, random_state=seed, **parameters)
-        return Pipeline([("features", _columns(signature, features, "passthrough")), ("model", model)])
-    if algorithm == "Ridge":
-        model = Ridge(random_state=seed, **parameters)
+    estimator = CATALOG[algorithm]
+    settings: dict[str, Any] = {**estimator.defaults, **parameters}
+    if estimator.seeded:
+        settings["random_state"] = seed
+    if weight == "ClassWeight" and estimator.weighs == "Classes":
+        settings["class_weight"] = "balanced"
+    if settings.get("l1_ratio") and algorithm == "LogisticRegression":
+        settings["solver"] = "saga"
+    model = (estimator.regressor if signature.task == "Regression" else estimator.classifier)(**settings)
+    if algorithm == "SVC":
+        model = CalibratedClassifierCV(model, ensemble=False, cv=_CALIBRATION_FOLDS)
+    front = columns(signature, features, estimator.family, preprocessing, seed)
+    return Pipeline([("features", front), ("model", model)])
+
+
+def fit(
+    model: Pipeline,
+    algorithm: str,
+    features: NDArray[np.float32],
+    target: NDArray[Any],
+    *,
+    weight: Imbalance = "None",
+    seed: int = 0,
+) -> Pipeline:
+    """Fits what :func:`make` made on these rows, resampled where ``weight`` says so; returns ``model``.
+
+    Raises one of ``REFUSALS``.
+    """
+    places = resampled(target, weight, seed)
+    features, target = features[places], target[places]
+    estimator = CATALOG[algorithm]
+    if estimator.standard and model[-1].__class__ is estimator.regressor:
+        middle, spread = float(target.mean()), float(target.std()) or 1.0
+        model.fit(features, (target - middle) / spread)
+        _in_units(model[-1], middle, spread)
+        return model
+    rows = {}
+    if weight == "ClassWeight" and estimator.weighs == "Rows":
+        rows = {"model__sample_weight": compute_sample_weight("balanced", target)}
+    model.fit(features, target, **rows)
+    _settle(model[-1])
+    return model
+
+
+def resampled(target: NDArray[Any], weight: Imbalance, seed: int) -> Any:
+    """The places of the rows to fit on, of a Classification's ``target`` [N]: all of them, or as many of each class.
+
+    Whole rows are repeated or left out. SMOTE's mixtures would be rows between two categories' indices.
+    """
+    if weight not in {"Oversample", "Undersample"}:
+        return slice(None)
+    kind = RandomOverSampler if weight == "Oversample" else RandomUnderSampler
+    places, _ = kind(random_state=seed).fit_resample(np.arange(len(target))[:, None], target)
+    return np.sort(places[:, 0])
+
+
+def _in_units(model: Any, middle: float, spread: float) -> None:
+    """Puts the target's unit into the last, linear step of a model that was fitted on a standardised target."""
+    if hasattr(model, "coefs_"):
+        model.coefs_[-1] = model.coefs_[-1] * spread
+        model.intercepts_[-1] = model.intercepts_[-1] * spread + middle
+    elif hasattr(model, "dual_coef_"):
+        model.dual_coef_ = model._dual_coef_ = model.dual_coef_ * spread  # noqa: SLF001 - it predicts by these
+        model.intercept_ = model._intercept_ = model.intercept_ * spread + middle  # noqa: SLF001
     else:
-        settings: dict[str, Any] = {"max_iter": 1000, **parameters}
-        model = LogisticRegression(class_weight=balance, random_state=seed, **settings)
-    steps = [("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]
-    return Pipeline([("features", _columns(signature, features, Pipeline(steps))), ("model", model)])
+        model.coef_, model.intercept_ = model.coef_ * spread, model.intercept_ * spread + middle
 
 
-def _columns(signature: Signature, features: NDArray[np.float32], numeric: Any) -> ColumnTransformer:
-    places = range(len(signature.inputs))
-    # HistGradientBoosting of scikit-learn 1.9 fails on a column of nothing but NaN, and no median comes of it either.
-    numbers = [i for i in places if signature.inputs[i].kind == "Numeric" and np.isfinite(features[:, i]).any()]
-    categories = [i for i in places if signature.inputs[i].kind == "Categorical"]
-    known = [np.arange(MISSING_CATEGORY, len(signature.inputs[i].categories), dtype=np.float32) for i in categories]
-    encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    parts = [("numbers", numeric, numbers), ("categories", encoder, categories)]
-    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+def _settle(model: Any) -> None:
+    """Moves the thresholds of boosted trees down to float32 numbers, which changes no answer to float32 features.
+
+    ONNX has float32 thresholds: the middle between two neighbours would be rounded up to the upper one, which then went
+    the other way.
+    """
+    for predictors in getattr(model, "_predictors", []):
+        for predictor in predictors:
+            thresholds = predictor.nodes["num_threshold"]
+            with np.errstate(over="ignore"):
+                near = thresholds.astype(np.float32)
+            lower = np.nextafter(near, np.float32(-np.inf))
+            predictor.nodes["num_threshold"] = np.where(near > thresholds, lower, near)
