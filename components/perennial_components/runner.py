@@ -14,15 +14,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+import obstore.exceptions
+import yaml
 
 from perennial.contracts import names, objects
+from perennial.contracts.pipeline import lint
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import RunOutcome
+from perennial_components import progress
 from perennial_components.failure import FAILURE_FILE, Failure, Reason, RunError, last_lines, redact
-from perennial_components.storage import read_request
+from perennial_components.own import FOLDER
+from perennial_components.storage import read_request, store_message
 
 REQUEST_FILE = "PERENNIAL_REQUEST_FILE"
 TERMINATION_LOG = "PERENNIAL_TERMINATION_LOG"
+OWN = "PERENNIAL_OWN_PIPELINE"
+"""Set in the container of a pipeline of somebody's own: it writes into a folder of its own, for ours to measure."""
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MESSAGE_BYTES = 3072
 
@@ -45,11 +52,14 @@ def run(environ: Mapping[str, str], folder: Path) -> RunOutcome:
     try:
         text = Path(environ[REQUEST_FILE]).read_text(encoding="utf-8")
         request = read_request(text)
-        result = _execute(text, folder)
+        if environ.get(OWN):
+            request = msgspec.structs.replace(request, output=f"{request.output.rstrip('/')}/{FOLDER}")
+        result = _execute(request, _compiled(request, environ), folder)
     except Exception as error:  # noqa: BLE001 - the operator must learn of it, whatever it is
         return failed(failure_file, error)
     finally:
         del os.environ[FAILURE_FILE]
+        progress.end()
     return RunOutcome(succeeded=True, result=_recorded(request, Path(result.path).read_bytes()))
 
 
@@ -66,7 +76,30 @@ def failed(failure_file: Path, error: Exception) -> RunOutcome:
     return _failure("", "InternalError", redact(last_lines(error)))
 
 
-def _execute(request: str, folder: Path) -> Any:
+def _compiled(request: RunRequest, environ: Mapping[str, str]) -> str:
+    """The pipeline: ours, or in the container of somebody's own that one, verified and held against its contract."""
+    own = request.pipeline
+    if own is None or not environ.get(OWN):
+        ours = resources.files("perennial_components") / "pipelines" / ("own.yaml" if own else "tabular.yaml")
+        return ours.read_text(encoding="utf-8")
+    try:
+        content = objects.read(own.url, environ)
+    except FileNotFoundError as error:
+        raise RunError("DataUnavailable", f"spec.pipeline.url: there is nothing at {own.url}") from error
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        raise RunError("DataUnavailable", f"spec.pipeline.url: {own.url}: {store_message(error)}") from error
+    if (found := objects.sha256(content)) != own.sha256:
+        raise RunError("TrainingFailed", f"spec.pipeline.sha256: the file at {own.url} has {found}: it is another one")
+    try:
+        findings = lint(list(yaml.safe_load_all(content)), own.image)
+    except yaml.YAMLError as error:
+        raise RunError("TrainingFailed", f"spec.pipeline.url: {own.url} is no YAML: {error}") from error
+    if errors := [str(finding) for finding in findings if finding.level == "Error"]:
+        raise RunError("TrainingFailed", "spec.pipeline: " + "\n".join(errors))
+    return content.decode()
+
+
+def _execute(request: RunRequest, compiled: str, folder: Path) -> Any:
     """Runs the pipeline and returns its output artifact."""
     from kfp import components, local  # noqa: PLC0415 - components in this process's children need no kfp compiler
 
@@ -77,9 +110,9 @@ def _execute(request: str, folder: Path) -> Any:
         pipeline_root=str(folder / "artifacts"),
         workspace_root=str(folder / "workspace"),
     )
-    compiled = resources.files("perennial_components") / "pipelines" / "tabular.yaml"
-    pipeline = components.load_component_from_text(compiled.read_text(encoding="utf-8"))
-    return pipeline(request=request).output
+    pipeline = components.load_component_from_text(compiled)
+    progress.begin(request.output, len(pipeline.pipeline_spec.root.dag.tasks), folder)
+    return pipeline(request=msgspec.json.encode(request, order="deterministic").decode()).output
 
 
 def _recorded(request: RunRequest, content: bytes) -> Artifact:

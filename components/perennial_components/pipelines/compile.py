@@ -4,33 +4,46 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from kfp import compiler
 
+from perennial_components.pipelines.own import own
 from perennial_components.pipelines.tabular import tabular
 
-COMPILED = Path(__file__).parent / "tabular.yaml"
+PIPELINES = {"tabular": tabular, "own": own}
 
 
-def compiled() -> bytes:
+def path_of(name: str) -> Path:
+    """The compiled file of the pipeline ``name``."""
+    return Path(__file__).with_name(f"{name}.yaml")
+
+
+def compiled(pipeline: Any) -> bytes:
     """The pipeline's intermediate representation; the same sources give the same bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(tabular, str(path))
+        compiler.Compiler().compile(pipeline, str(path))
         return path.read_bytes()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Writes the file, or with ``--check`` says by the exit code whether it is current."""
+    """Writes the files, or with ``--check`` says by the exit code whether they are current."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail when the file is not current")
-    content = compiled()
-    if not parser.parse_args(arguments).check:
-        COMPILED.write_bytes(content)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when a file is not current")
+    check = parser.parse_args(arguments).check
+    old = []
+    for name, pipeline in PIPELINES.items():
+        path, content = path_of(name), compiled(pipeline)
+        if path.exists() and path.read_bytes() == content:
+            continue
+        old.append(path.name)
+        if not check:
+            path.write_bytes(content)
+    if not (check and old):
         return 0
-    if COMPILED.exists() and COMPILED.read_bytes() == content:
-        return 0
-    print(f"{COMPILED.name} is not current: run python -m perennial_components.pipelines.compile", file=sys.stderr)
+    said = f"{', '.join(old)}: not current: run python -m perennial_components.pipelines.compile"
+    print(said, file=sys.stderr)
     return 1
 
 

@@ -57,11 +57,12 @@ def register(
         page = render(account)
         Path(report.path).write_text(page, encoding="utf-8")
         files = {
-            names.FILE_SKOPS: Path(model.path).read_bytes(),
             names.FILE_SIGNATURE: Path(signature.path).read_bytes(),
             names.FILE_BASELINE: Path(reference.path).read_bytes(),
             names.FILE_REPORT: page.encode(),
         }
+        if estimator := Path(model.path).read_bytes():
+            files[names.FILE_SKOPS] = estimator
         if not account.parity.reason:
             files[names.FILE_MODEL] = Path(served.path).read_bytes()
         content, written = core.register(account, files, storage.credentials(), page)

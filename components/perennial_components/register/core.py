@@ -56,7 +56,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
         parity=account.parity.difference,
         seed=account.request.seed,
         packages=packages(),
-        pipeline_sha256=objects.sha256(compiled_pipeline()),
+        pipeline_sha256=_pipeline(account),
         champion=evaluation.champion,
         format="skops" if account.parity.reason else "onnx",
         format_reason=account.parity.reason,
@@ -67,6 +67,11 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
 def packages() -> dict[str, str]:
     """The versions of what shapes a model."""
     return {name: metadata.version(name) for name in PACKAGES}
+
+
+def _pipeline(account: Account) -> str:
+    own = account.request.pipeline
+    return own.sha256 if own else objects.sha256(compiled_pipeline())
 
 
 def compiled_pipeline() -> bytes:

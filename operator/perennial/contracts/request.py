@@ -168,6 +168,14 @@ class Tracking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     experiment: str
 
 
+class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A compiled pipeline of somebody's own: where its file is, that file's SHA-256, the image of its components."""
+
+    url: str
+    sha256: str
+    image: str
+
+
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
@@ -198,6 +206,7 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     require: Require = Require()
     prepare: tuple[Step, ...] = ()
     tracking: Tracking | None = None
+    pipeline: OwnPipeline | None = None
     auto: AutoFeatures | None = None
     preprocessing: Preprocessing = Preprocessing()
     timeout: float = 0.0

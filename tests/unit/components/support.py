@@ -1,5 +1,8 @@
 """The request that the tests vary, and the data they run on."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,7 @@ import msgspec
 import pandas as pd
 
 from perennial.contracts.request import Candidate, RunRequest, SearchRange, Split, Target
+from perennial.contracts.result import RunOutcome
 from perennial.contracts.signature import Signature
 from perennial_components.ingest.core import ingest
 from perennial_components.split.core import split
@@ -55,3 +59,25 @@ def prepared(asked: RunRequest) -> tuple[pd.DataFrame, Encoded, Signature]:
 def text_table(**columns: list[Any]) -> pd.DataFrame:
     """A table of text as ingest makes it; None is missing."""
     return pd.DataFrame({name: pd.array(cells, dtype="str") for name, cells in columns.items()})
+
+
+def run(folder: Path, asked: RunRequest, **environ: str) -> tuple[int, RunOutcome]:
+    """A run as its pod runs it: nothing writable but its temporary folder, nothing in the environment but its own."""
+    (folder / "tmp").mkdir()
+    (folder / "request.json").write_bytes(msgspec.json.encode(asked))
+    clean = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "LANG", "PYTHON"))}
+    own = {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")}
+    where = {
+        "PERENNIAL_REQUEST_FILE": str(folder / "request.json"),
+        "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "perennial_components.runner"],
+        env={**clean, **own, **where, **environ},
+        cwd=folder / "tmp",
+        capture_output=True,
+        check=False,
+    )
+    message = (folder / "termination-log").read_bytes()
+    assert len(message) <= 4096
+    return done.returncode, msgspec.json.decode(message, type=RunOutcome)

@@ -11,34 +11,12 @@ import pytest
 
 from perennial.contracts import objects
 from perennial.contracts.baseline import Baseline
-from perennial.contracts.request import RunRequest, Target
+from perennial.contracts.request import Target
 from perennial.contracts.result import RunOutcome, RunResult
 from perennial_components.failure import RunError, redact, reported
 from perennial_components.pipelines import compile as compiling
 from perennial_components.runner import failed, shortened
-from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, request
-
-
-def run(folder: Path, asked: RunRequest, **environ: str) -> tuple[int, RunOutcome]:
-    """A run as its pod runs it: nothing writable but its temporary folder, nothing in the environment but its own."""
-    (folder / "tmp").mkdir()
-    (folder / "request.json").write_bytes(msgspec.json.encode(asked))
-    clean = {name: value for name, value in os.environ.items() if name.startswith(("PATH", "LANG", "PYTHON"))}
-    own = {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "tmp")}
-    where = {
-        "PERENNIAL_REQUEST_FILE": str(folder / "request.json"),
-        "PERENNIAL_TERMINATION_LOG": str(folder / "termination-log"),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "perennial_components.runner"],
-        env={**clean, **own, **where, **environ},
-        cwd=folder / "tmp",
-        capture_output=True,
-        check=False,
-    )
-    message = (folder / "termination-log").read_bytes()
-    assert len(message) <= 4096
-    return done.returncode, msgspec.json.decode(message, type=RunOutcome)
+from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, request, run
 
 
 def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
@@ -71,7 +49,7 @@ def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
     assert (result.format, result.format_reason) == ("onnx", "")
     assert result.parity is not None
     assert result.parity < 1e-4
-    assert result.pipeline_sha256 == objects.sha256(compiling.COMPILED.read_bytes())
+    assert result.pipeline_sha256 == objects.sha256(compiling.path_of("tabular").read_bytes())
     assert result.packages["scikit-learn"]
     page = contents["report.html"].decode()
     HTMLParser().feed(page)
@@ -90,7 +68,7 @@ def test_a_failure_says_which_component_and_why(tmp_path: Path) -> None:
         "column 'nun' is not in the data (did you mean 'num'?)\n"
         "columns are: age, sex, cp, trestbps, chol, fbs, restecg, thalach, exang, oldpeak, slope, ca, thal, num"
     )
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store" / "result.json").exists()
 
 
 def test_data_of_one_class_is_refused_by_its_check(tmp_path: Path) -> None:
@@ -157,6 +135,7 @@ def test_a_long_message_is_shortened_at_its_end() -> None:
 
 def test_the_compiled_pipeline_is_current_and_names_no_cached_ingest() -> None:
     assert compiling.main(["--check"]) == 0
-    text = compiling.COMPILED.read_text()
-    assert "localhost/perennial/components" in text
-    assert "pip install" not in text
+    for name in compiling.PIPELINES:
+        text = compiling.path_of(name).read_text()
+        assert "localhost/perennial/components" in text
+        assert "pip install" not in text
