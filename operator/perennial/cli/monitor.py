@@ -14,7 +14,7 @@ from perennial.api.drift import DriftMonitor, Performance
 from perennial.api.verdict import Action, FeatureEvidence, MonitorStatus, PerformanceEvidence, SignalEvidence
 from perennial.cli.words import ago
 from perennial.domain.drift.evidence import title
-from perennial.domain.drift.performance import ERRORS, let_pass, worst
+from perennial.domain.drift.performance import ERRORS, let_pass, too_few, worst
 
 Json = dict[str, Any]
 COLOURS = {"Healthy": "green", "Drifting": "yellow", "PerformanceLoss": "red"}
@@ -112,7 +112,8 @@ def _performance(found: PerformanceEvidence, monitor: DriftMonitor) -> Text:
     drop = f", {_let_pass(found, monitor.spec.performance)}" if monitor.spec.performance else ""
     held = f"  {number(found.reference)} held out"
     if found.value is None:
-        return Text.assemble((f"{name}  ", "bold"), f"{found.labels} {of} are too few", (held, "dim"))
+        few = too_few(found, monitor.spec.performance)
+        return Text.assemble((f"{name}  ", "bold"), f"{found.labels} {of} {few}", (held, "dim"))
     mark, colour = ("✖", "red") if found.loss else ("✔", "green")
     interval = f" ({number(found.low)} to {number(found.high)})" if None not in (found.low, found.high) else ""
     return Text.assemble(

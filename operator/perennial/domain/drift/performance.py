@@ -82,6 +82,12 @@ def worst(wanted: Performance, found: PerformanceEvidence) -> float:
     return limit(wanted, found.metric, found.reference) if found.limit is None else found.limit
 
 
+def too_few(found: PerformanceEvidence, wanted: Performance | None) -> str:
+    """Why there is no value, after the number of labels; an interval of a mean takes three chunks that have some."""
+    enough = wanted is not None and found.labels >= wanted.min_labels
+    return "in too few chunks" if enough and found.metric in LOWER_IS_BETTER else "are too few"
+
+
 def doubt_of(metric: str, metrics: Mapping[str, float], rows: int) -> float:
     """To how much an error on ``rows`` held-out rows is known: half of its 95 % interval; 0 where nobody can tell.
 

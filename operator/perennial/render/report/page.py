@@ -10,7 +10,7 @@ from perennial.api.verdict import MonitorStatus, PerformanceEvidence, SignalEvid
 from perennial.contracts.baseline import LABEL, PREDICTION
 from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import title
-from perennial.domain.drift.performance import ERRORS, JUDGED, RISE_LET_PASS, SHARE_LET_PASS, worst
+from perennial.domain.drift.performance import ERRORS, JUDGED, RISE_LET_PASS, SHARE_LET_PASS, too_few, worst
 from perennial.domain.drift.story import FeatureStory, Story
 from perennial.render.report import shapes, words
 from perennial.render.report.deeds import deeds, stale, strip, timeline
@@ -145,7 +145,7 @@ def figures(story: Story) -> list[Figure]:
         assert worst.evidence is not None  # noqa: S101 - judged has none without
         text = f"PSI of {title(worst.name)}; the limit is {words.number(worst.evidence.threshold)}"
         found.append(Figure("Largest change", words.number(worst.evidence.psi), text, _look(worst.evidence.drifting)))
-    found += [_measured(each) for each in (status.performance, status.estimated) if each is not None]
+    found += [_measured(each, spec.performance) for each in (status.performance, status.estimated) if each is not None]
     if status.verdict in {"Drifting", "PerformanceLoss"}:
         wanted = spec.policy.consecutive
         text = f"without overlap agree; {wanted} {'is' if wanted == 1 else 'are'} needed for an action"
@@ -167,14 +167,13 @@ def _excess(feature: FeatureStory) -> float:
     return feature.evidence.psi / max(feature.evidence.threshold, 1e-9) if feature.evidence else 0.0
 
 
-def _measured(found: PerformanceEvidence) -> Figure:
+def _measured(found: PerformanceEvidence, wanted: Performance | None) -> Figure:
     name = words.METRICS.get(found.metric, found.metric)
     name = f"Estimated {name}" if found.source == "Estimated" else name[0].upper() + name[1:]
     of = "predictions" if found.source == "Estimated" else "labels"
     if found.value is None:
-        return Figure(
-            name, NONE, f"{found.labels} {of} are too few; {words.number(found.reference)} when it was tested"
-        )
+        few = too_few(found, wanted)
+        return Figure(name, NONE, f"{found.labels} {of} {few}; {words.number(found.reference)} when it was tested")
     value, reference = (
         words.number(each) if found.metric in ERRORS else f"{each:.3f}" for each in (found.value, found.reference)
     )
