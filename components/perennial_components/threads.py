@@ -21,9 +21,10 @@ def threads_for(rows: int) -> AbstractContextManager[Any]:
 
 def single_threads() -> AbstractContextManager[Any]:
     """One thread in every numeric library: with more, sums are put together otherwise and their last digits differ."""
-    return threadpool_limits(1)
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
 
 
 def workers_for(rows: int) -> int:
-    """How many models of so many rows are fitted at a time: one a core, but only one where a fit takes next to no time."""
+    """How many models of so many rows are fitted at a time: one a core; where a fit takes next to no time, only one."""
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS) if rows >= _MANY_ROWS else 1

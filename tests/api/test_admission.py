@@ -122,7 +122,7 @@ async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: Kubernet
         ({"evaluation": {"gates": [{"metric": "accuracy", "min": 0.8}]}}, "a gate's metric must be one of its task"),
         ({"evaluation": {"champion": {"metric": "brier"}}}, "evaluation.champion.metric must be one of its task"),
         ({"imbalance": "ClassWeight"}, "imbalance is for Classification"),
-        ({"candidates": [{"algorithm": "LogisticRegression"}]}, "LogisticRegression is for Classification"),
+        ({"candidates": [{"algorithm": "LogisticRegression"}]}, "LogisticRegression, SVC, GaussianNB are for Classification"),
         (
             {"data": {"source": {"uri": "s3://data/x.csv"}, "target": {"column": "y", "positive": {"above": 0}}}},
             "data.target.positive is for Classification",
@@ -130,7 +130,7 @@ async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: Kubernet
         ({"task": "Classification"}, "a gate's metric must be one of its task: Classification has accuracy"),
         (
             {"task": "Classification", "evaluation": {}},
-            "LogisticRegression is for Classification, Ridge for Regression",
+            "LogisticRegression, SVC, GaussianNB are for Classification, Ridge, Lasso, ElasticNet, SVR for Regression",
         ),
     ],
 )
@@ -222,7 +222,7 @@ CASES: list[tuple[str, str, Any, str]] = [
      "name at least one feature in numeric or categorical"),
     ("ModelTraining", "spec.features.categorical", ["age"], "a feature is numeric or categorical, not both"),
     ("ModelTraining", "spec.features.numeric", ["age", "age"], 'Duplicate value: "age"'),
-    ("ModelTraining", "spec.candidates", [], "spec.candidates in body should have at least 1 items"),
+    ("ModelTraining", "spec.candidates.0.search.C", {"scale": "Log"}, "give low and high, or choices"),
     ("ModelTraining", "spec.candidates.0.search.C.low", 0, "a Log scale needs low above 0"),
     ("ModelTraining", "spec.candidates.0.search.C.low", 20, "low must be under high"),
     ("ModelTraining", "spec.candidates.0.parameters", {"C": {"a": 1}},

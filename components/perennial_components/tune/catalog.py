@@ -271,7 +271,7 @@ def default_candidates(task: Task, rows: int) -> tuple[Candidate, ...]:
     """What competes on ``rows`` training rows where the ModelTraining names no candidates."""
     linear = "Ridge" if task == "Regression" else "LogisticRegression"
     names = (linear, "HistGradientBoosting", *(("ExtraTrees",) if rows <= MANY_ROWS else ()))
-    return tuple(Candidate(name, space="Builtin") for name in names)  # type: ignore[arg-type]
+    return tuple(Candidate(name, space="Builtin") for name in names)
 
 
 def rows_of_table() -> Iterator[str]:

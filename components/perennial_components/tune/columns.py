@@ -1,8 +1,8 @@
 """How features reach an estimator: missing numbers filled, numbers scaled, categories as numbers.
 
 Known traps, each measured: an encoder fitted with NaN does not export at all, nor does an indicator of missing values;
-trees behind a scaler answer otherwise where float32 rounds across a threshold, so trees see numbers unscaled whatever is
-asked for.
+trees behind a scaler answer otherwise where float32 rounds across a threshold, so trees see numbers unscaled whatever
+is asked for.
 """
 
 from typing import Any

@@ -99,8 +99,8 @@ def _in_units(model: Any, middle: float, spread: float) -> None:
         model.coefs_[-1] = model.coefs_[-1] * spread
         model.intercepts_[-1] = model.intercepts_[-1] * spread + middle
     elif hasattr(model, "dual_coef_"):
-        model.dual_coef_ = model._dual_coef_ = model.dual_coef_ * spread  # noqa: SLF001 - it predicts by these
-        model.intercept_ = model._intercept_ = model.intercept_ * spread + middle  # noqa: SLF001
+        model.dual_coef_ = model._dual_coef_ = model.dual_coef_ * spread
+        model.intercept_ = model._intercept_ = model.intercept_ * spread + middle
     else:
         model.coef_, model.intercept_ = model.coef_ * spread, model.intercept_ * spread + middle
 

@@ -82,8 +82,8 @@ class Search:
         made, repeats = len(self._candidates), 0
         turns = iter(self._turns(round(_SHARED * (self.trials - made))))
         while made < self.trials and repeats < _REPEATS:
-            if (place := next(turns, None)) is not None:
-                self._study.enqueue_trial({_CANDIDATE: place})
+            if (turn := next(turns, None)) is not None:
+                self._study.enqueue_trial({_CANDIDATE: turn})
             proposal = self._drawn()
             if proposal.key in self._known:
                 repeats += 1

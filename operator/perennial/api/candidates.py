@@ -4,19 +4,38 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.common import Column, Model, rules
+from perennial.api.common import Column, Model, PositiveDuration, rules
 from perennial.api.evaluation import Metric
+from perennial.contracts.request import CLASSIFIERS, REGRESSORS, Algorithm
 
 Scalar = Annotated[float | int | str | bool, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
+class AutoFeatures(Model):
+    """Takes every column that may be a feature: not the target, the time, keys, groups, identifiers and constants."""
+
+    exclude: list[Column] = Field(
+        default=[],
+        max_length=200,
+        description="Columns that are left out besides.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class FeaturesSpec(Model):
-    """The columns the model sees."""
+    """The columns the model sees, and how they reach an estimator."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("size(self.numeric) + size(self.categorical) > 0", "name at least one feature in numeric or categorical"),
+            (
+                "size(self.numeric) + size(self.categorical) > 0 || has(self.auto)",
+                "name at least one feature in numeric or categorical, or give auto",
+            ),
             ("self.numeric.all(f, !(f in self.categorical))", "a feature is numeric or categorical, not both"),
+            (
+                "!has(self.fill) || (has(self.imputation) && self.imputation == 'Constant')",
+                "fill is for imputation: Constant",
+            ),
         )
     )
     numeric: list[Column] = Field(
@@ -31,6 +50,23 @@ class FeaturesSpec(Model):
         description="Columns read as categories.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    auto: AutoFeatures | None = None
+    imputation: Literal["Median", "Mean", "MostFrequent", "Constant"] | None = Field(
+        default=None,
+        description="What stands for a missing number. Where unset, the median for estimators that need one; "
+        "HistGradientBoosting takes missing numbers as such.",
+    )
+    fill: float | None = Field(default=None, description="The Constant; 0 where unset.")
+    scaling: Literal["Standard", "MinMax", "Robust", "None"] | None = Field(
+        default=None,
+        description="How numbers are scaled for estimators that depend on it, Standard where unset. Trees see them "
+        "unscaled, whatever is said here.",
+    )
+    encoding: Literal["OneHot", "Ordinal", "Target"] = Field(
+        default="OneHot",
+        description="How a category becomes numbers: a column each, its place in the alphabet, or the target's mean in "
+        "it (fitted across folds).",
+    )
 
 
 class SearchRangeSpec(Model):
@@ -38,27 +74,49 @@ class SearchRangeSpec(Model):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            ("self.low < self.high", "low must be under high"),
-            ("self.scale != 'Log' || self.low > 0.0", "a Log scale needs low above 0"),
+            (
+                (
+                    "has(self.choices) ? !has(self.low) && !has(self.high) && !has(self.scale) && !has(self.step)"
+                    " : has(self.low) && has(self.high)"
+                ),
+                "give low and high, or choices",
+            ),
+            ("!has(self.low) || !has(self.high) || self.low < self.high", "low must be under high"),
+            (
+                "!has(self.scale) || self.scale != 'Log' || !has(self.low) || self.low > 0.0",
+                "a Log scale needs low above 0",
+            ),
+            ("!has(self.step) || !has(self.scale) || self.scale != 'Log'", "step is for a Linear scale"),
         )
     )
-    low: float = Field(description="The smallest value.")
-    high: float = Field(description="The greatest value.")
-    scale: Literal["Linear", "Log"] = Field(description="Even steps (Linear) or even ratios (Log).")
+    low: float | None = Field(default=None, description="The smallest value.")
+    high: float | None = Field(default=None, description="The greatest value.")
+    scale: Literal["Linear", "Log"] | None = Field(
+        default=None, description="Even steps (Linear, also where unset) or even ratios (Log)."
+    )
+    step: float | None = Field(default=None, gt=0, description="Only low, low + step, low + 2 step, …")
+    choices: list[Scalar] | None = Field(
+        default=None, min_length=1, max_length=50, description="In place of low and high: the values themselves."
+    )
 
 
 class CandidateSpec(Model):
     """An estimator to be tried."""
 
-    algorithm: Literal["LogisticRegression", "HistGradientBoosting", "Ridge"] = Field(
-        description="The estimator: LogisticRegression is for Classification, Ridge for Regression, "
-        "HistGradientBoosting for both."
+    algorithm: Algorithm = Field(
+        description=f"The estimator; docs/candidates.md lists the parameters. {', '.join(CLASSIFIERS)} are for "
+        f"Classification, {', '.join(REGRESSORS)} for Regression, all others for both."
     )
     parameters: dict[str, Scalar] = Field(
         default={}, max_length=20, description="Fixed parameters by the names that scikit-learn gives them."
     )
     search: dict[str, SearchRangeSpec] = Field(
         default={}, max_length=20, description="Parameters to be searched, with their ranges."
+    )
+    space: Literal["Given", "Builtin"] = Field(
+        default="Given",
+        description="Builtin: parameters that are neither fixed nor in search are searched in the estimator's own "
+        "ranges. Given, the default: they stay as scikit-learn has them.",
     )
 
 
@@ -71,3 +129,15 @@ class Tuning(Model):
     )
     trials: int = Field(default=20, ge=1, le=1000, description="Trials over all candidates together.")
     folds: int = Field(default=5, ge=2, le=20, description="Parts that the training rows are cut into.")
+    timeout: PositiveDuration | None = Field(
+        default=None,
+        description="No trial starts later than this after the first, and one under way ends with its fold. "
+        "How many there are then depends on the machine.",
+    )
+    pruning: Literal["Median", "None"] = Field(
+        default="Median",
+        description="Median: a trial ends early where its first folds are worse than the median of the trials before.",
+    )
+    seed: int | None = Field(
+        default=None, ge=0, description="Of all that is random in a run; data.split.seed where unset."
+    )

@@ -4,12 +4,13 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.candidates import CandidateSpec, FeaturesSpec, Tuning
+from perennial.api.candidates import AutoFeatures, CandidateSpec, FeaturesSpec, Tuning
 from perennial.api.common import Model, ModelName, Object, rules
 from perennial.api.data import DataSpec
 from perennial.api.evaluation import DEFAULT_METRIC, Evaluation, Metric
-from perennial.api.run import Engine, TrainingStatus
+from perennial.api.run import Engine, Retry, Schedule, TrainingStatus
 from perennial.api.tracking import Tracking
+from perennial.contracts.request import CLASSIFIERS, REGRESSORS
 from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRICS
 from perennial.contracts.signature import Task
 
@@ -40,8 +41,14 @@ _TASK_RULES = (
         f"evaluation.champion.metric must be one of its task: {_WHICH}",
     ),
     (
-        ("self.candidates.all(each, each.algorithm != (self.task == 'Regression' ? 'LogisticRegression' : 'Ridge'))"),
-        "LogisticRegression is for Classification, Ridge for Regression; HistGradientBoosting is for both",
+        (
+            "self.candidates.all(each, !(each.algorithm in"
+            f" (self.task == 'Regression' ? {list(CLASSIFIERS)} : {list(REGRESSORS)})))"
+        ),
+        (
+            f"{', '.join(CLASSIFIERS)} are for Classification, {', '.join(REGRESSORS)} for Regression;"
+            " the other algorithms are for both"
+        ),
     ),
 )
 
@@ -77,10 +84,17 @@ class TrainingSpec(Model):
         description="What kind of target it is: one of several classes, or a number (Regression).",
     )
     data: DataSpec
-    features: FeaturesSpec
-    imbalance: Literal["None", "ClassWeight"] = Field(default="None", description="ClassWeight weighs rare classes up.")
+    features: FeaturesSpec = FeaturesSpec(auto=AutoFeatures())
+    imbalance: Literal["None", "ClassWeight", "Oversample", "Undersample"] = Field(
+        default="None",
+        description="ClassWeight weighs rare classes up. Oversample repeats their rows, Undersample leaves rows of the "
+        "others out: of those that a model is fitted on, never of those that it is measured on.",
+    )
     candidates: list[CandidateSpec] = Field(
-        min_length=1, max_length=10, description="The estimators that compete; the best one of a run is exported."
+        default=[],
+        max_length=10,
+        description="The estimators that compete; the best one of a run is exported. Where unset, a linear model, "
+        "HistGradientBoosting and, up to 50,000 training rows, ExtraTrees, each in its built-in space.",
     )
     tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
@@ -88,6 +102,18 @@ class TrainingSpec(Model):
         default="Automatic", description="Manual: a version waits for spec.approval: Approved."
     )
     engine: Engine = Engine()
+    schedule: Schedule | None = None
+    concurrency_policy: Literal["Queue", "Forbid", "Replace"] = Field(
+        default="Queue",
+        description="What a trigger does while a run is under way. Queue: it waits for that one's end. Forbid: the "
+        "schedule's times and other data are dropped, the rest waits. Replace: that one is cancelled.",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="No run starts and no data are polled; what asks for one waits, but a request is refused. A run "
+        "under way goes on.",
+    )
+    retry: Retry = Retry()
     tracking: Tracking | None = None
 
     @property
@@ -109,6 +135,7 @@ class ModelTraining(Object):
     COLUMNS: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("Model", "string", ".spec.model"),
         ("Phase", "string", ".status.phase"),
+        ("Progress", "string", ".status.runs[0].progress"),
         ("Runs", "integer", ".status.runCounter"),
         ("Latest", "string", ".status.latestVersion"),
         ("Score", "string", ".status.latestScore"),

@@ -5,15 +5,17 @@ So a run is judged by the spec of its start. What the spec says meanwhile is ano
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
-from perennial.api.candidates import CandidateSpec
+from perennial.api.candidates import CandidateSpec, FeaturesSpec
+from perennial.api.common import seconds
 from perennial.api.data import DataSpec
-from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate
+from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate, Evaluation
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
@@ -26,6 +28,7 @@ from perennial.domain.training import preparation
 REQUEST_KEY = "request.json"
 SPEC_KEY = "training.json"
 _HASH_LENGTH = 16
+_ATTEMPT = re.compile(r"-r\d+$")
 _NOT_HASHED = {
     **dict.fromkeys(
         ("approval", "engine", "tracking", "schedule", "concurrency_policy", "suspend", "retry", "retention"), True
@@ -94,12 +97,12 @@ def job_name(training: ModelTraining, number: int) -> str:
 
 def attempt_name(run: Run, attempt: int) -> str:
     """The name of the Job that is the ``attempt``-th attempt of ``run``."""
-    return request_name(run) + (f"-r{attempt}" if attempt > 1 else "")
+    return request_of(run.job) + (f"-r{attempt}" if attempt > 1 else "")
 
 
-def request_name(run: Run) -> str:
-    """The name of the ConfigMap of ``run``: one for all of its attempts."""
-    return run.job.removesuffix(f"-r{run.attempt}") if run.attempt > 1 else run.job
+def request_of(job: str) -> str:
+    """The name of the ConfigMap that a run's Job ``job`` reads: one for all attempts of the run."""
+    return _ATTEMPT.sub("", job)
 
 
 def poll_name(training: ModelTraining, number: int) -> str:
@@ -134,16 +137,26 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         metric=spec.tuned_metric,
         trials=spec.tuning.trials,
         folds=spec.tuning.folds,
-        slices=tuple(sorted({gate.by for gate in (*spec.evaluation.gates, *spec.evaluation.fairness) if gate.by})),
-        seed=spec.data.split.seed,
+        slices=_slices(spec.evaluation),
+        seed=spec.data.split.seed if spec.tuning.seed is None else spec.tuning.seed,
         output=output(root, metadata.namespace, metadata.name, run.number),
         time=spec.data.time or "",
         require=preparation.require(spec.data),
         prepare=preparation.steps(spec.data.prepare),
         tracking=_tracking(training),
         champion=_champion(champion, spec) if champion and spec.evaluation.champion else None,
+        auto=contract.AutoFeatures(tuple(spec.features.auto.exclude)) if spec.features.auto else None,
+        preprocessing=_preprocessing(spec.features),
+        timeout=seconds(spec.tuning.timeout) if spec.tuning.timeout else 0.0,
+        pruning=spec.tuning.pruning,
     )
     return Started(request=request, spec=spec)
+
+
+def _slices(evaluation: Evaluation) -> tuple[str, ...]:
+    """The columns by whose values gates judge."""
+    found = {gate.by for gate in evaluation.gates if gate.by}
+    return tuple(sorted(found | {gate.by for gate in evaluation.fairness}))
 
 
 def _tracking(training: ModelTraining) -> contract.Tracking | None:
@@ -186,10 +199,25 @@ def _checks(data: DataSpec) -> tuple[contract.Check, ...]:
 
 def _candidate(candidate: CandidateSpec) -> contract.Candidate:
     ranges = {
-        name: contract.SearchRange(low=given.low, high=given.high, scale=given.scale)
+        name: contract.SearchRange(
+            low=given.low or 0.0,
+            high=given.high or 0.0,
+            scale=given.scale or "Linear",
+            step=given.step,
+            choices=tuple(given.choices or ()),
+        )
         for name, given in candidate.search.items()
     }
-    return contract.Candidate(algorithm=candidate.algorithm, parameters=dict(candidate.parameters), search=ranges)
+    return contract.Candidate(candidate.algorithm, dict(candidate.parameters), ranges, candidate.space)
+
+
+def _preprocessing(features: FeaturesSpec) -> contract.Preprocessing:
+    return contract.Preprocessing(
+        imputation=features.imputation or "",
+        fill=features.fill or 0.0,
+        scaling=features.scaling or "",
+        encoding=features.encoding,
+    )
 
 
 def _champion(version: ModelVersion, spec: TrainingSpec) -> contract.Champion | None:
