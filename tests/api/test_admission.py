@@ -222,7 +222,7 @@ CASES: list[tuple[str, str, Any, str]] = [
      "name at least one feature in numeric or categorical"),
     ("ModelTraining", "spec.features.categorical", ["age"], "a feature is numeric or categorical, not both"),
     ("ModelTraining", "spec.features.numeric", ["age", "age"], 'Duplicate value: "age"'),
-    ("ModelTraining", "spec.candidates.0.search.C", {"scale": "Log"}, "give low and high, or choices"),
+    ("ModelTraining", "spec.candidates.0.search.C", {"low": 1}, "give low and high, or choices"),
     ("ModelTraining", "spec.candidates.0.search.C.low", 0, "a Log scale needs low above 0"),
     ("ModelTraining", "spec.candidates.0.search.C.low", 20, "low must be under high"),
     ("ModelTraining", "spec.candidates.0.parameters", {"C": {"a": 1}},

@@ -81,6 +81,8 @@ def _in_range(parameter: Parameter, value: float) -> bool:
 
 def _require_range(algorithm: str, name: str, space: SearchRange) -> None:
     parameter = CATALOG[algorithm].parameters[name]
+    if bool(space.choices) == (space.low < space.high):
+        raise RunError("TrainingFailed", f"{algorithm}: search of {name!r}: give low and high, or choices")
     if space.choices:
         for choice in space.choices:
             value_of(algorithm, name, choice)
