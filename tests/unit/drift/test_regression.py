@@ -213,6 +213,16 @@ def test_predictions_in_other_bins_are_not_compared() -> None:
     assert prepare(spec, one, pinned=other).layout.names == ("age", "sex")
 
 
+def test_predictions_are_told_in_the_serving_versions_bins_by_their_quantiles() -> None:
+    """Whose edges need not reach to the ends."""
+    values = np.random.default_rng(6).normal(size=20_000)
+    told = told_in(distribution(values, (-4.0, -1.5, 0.5, 1.0)), predictions(values[:9], (-1.0, 0.0, 1.0)))
+    assert told is not None
+    assert sum(told.counts) == len(values)
+    for count, share in zip(told.counts[2:], (0.159, 0.341, 0.341, 0.159), strict=True):
+        assert count / len(values) == pytest.approx(share, abs=0.01)
+
+
 def test_what_another_version_never_saw_needs_no_quantiles() -> None:
     empty = Distribution("x", "Numeric", (MISSING, "__invalid__", "__below__", "__above__"), (70, 0, 0, 0))
     told = told_in(empty, distribution(np.zeros(3), (-1.0, 0.0, 1.0)))

@@ -13,6 +13,7 @@ from perennial.cli import resources
 from perennial.contracts import names
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING, VALUE, Baseline, Distribution
 from perennial.contracts.signature import Input, Signature
+from perennial.domain.plan import Apply, Plan
 from tests.unit.cli.support import read
 from tests.unit.drift.prometheus_server import PrometheusServer, Traffic
 from tests.unit.drift.support import AGE, NOW, SEX, STEP, monitor_json, signature
@@ -74,6 +75,12 @@ class Numbers(Setting):
         return self.raw["status"]
 
 
+def page_of(plan: Plan) -> str:
+    """The report that it leaves."""
+    [page] = [each.manifest["data"]["report.html"] for each in plan.steps if isinstance(each, Apply)]
+    return str(page)
+
+
 @pytest.fixture
 async def numbers() -> AsyncIterator[Numbers]:
     async with PrometheusServer() as server, Prometheus(server.url) as prometheus:
@@ -103,8 +110,10 @@ async def test_errors_are_read_and_judged(
 async def test_other_predictions_of_the_same_inputs_are_prediction_drift(numbers: Numbers) -> None:
     numbers.wants(predictions={}, performance={})
     numbers.predict(MAE, predicted={"[0,100)": 0.1, "[100,200]": 0.6, ABOVE: 0.3})
-    assert (await numbers.go_on(STEP))[0] == "Drifting"
+    plan = await numbers.look()
+    assert numbers.status["verdict"] == "Drifting"
     assert (numbers.status["worst"], numbers.status["cause"]) == ("__prediction__", "PredictionDrift")
+    assert "over 200: 0 % → 30 %" in page_of(plan), "training had values there, too: no bin reaches to its end"
 
 
 async def test_replayed_labels_of_numbers_are_not_believed(numbers: Numbers) -> None:
@@ -174,7 +183,7 @@ async def test_the_terminal_and_the_report_tell_an_error_in_its_own_unit(numbers
     plan = await numbers.look()
     text = read(resources.tree(DriftMonitor, numbers.raw, NOW), width=240)
     assert "mae ✖ 80 (80 to 80) 40 held out, up to 50.7 let pass 1200 labels" in text
-    [page] = [each.manifest["data"]["report.html"] for each in plan.steps if "report" in str(each)]
+    page = page_of(plan)
     assert "heart-v1 is worse than when it was tested: mean absolute error 80, not 40, and what comes in has" in page
     assert "on held-out rows, in the target&#39;s unit. A rise to 50.7 (25 % over the upper 95 % bound" in page
     assert "with its 95 % interval, against" not in page, "of one chunk's mean none is known"

@@ -120,7 +120,7 @@ def label_distribution(held: Held | None) -> Distribution | None:
 def told_in(pinned: Distribution, onto: Distribution) -> Distribution | None:
     """``pinned`` in the bins of ``onto``: categories by name, what ``onto`` does not name as invalid; numbers by the
     quantiles between which they lie, which is exact to half a percent of the rows. None of numbers in other bins whose
-    quantiles are not known, such as a Regression's predictions.
+    quantiles are not known.
     """
     if onto.kind == "Numeric" and pinned.edges != onto.edges and not pinned.quantiles and _present(pinned):
         return None

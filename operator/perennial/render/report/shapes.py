@@ -10,7 +10,7 @@ from typing import Literal
 
 from perennial.contracts.baseline import ABOVE, BELOW, INVALID, MISSING
 from perennial.domain.drift.story import FeatureStory, Point
-from perennial.render.report.words import bin_label, brief, edges_of, marked, number, share
+from perennial.render.report.words import bin_label, bin_of, brief, edges_of, marked, number, share
 
 TICKS, ROWS = 5, 9
 _LETTER, _AIR = 2.2, 1.2
@@ -81,7 +81,7 @@ def histogram(feature: FeatureStory) -> Histogram:
         wide = feature.bins[place] in {MISSING, INVALID}
         width, x = (apart_width, x + 0.6) if wide else (1.0, x)
         before, now = feature.before[place], feature.now[place]
-        text = f"{bin_label(feature.bins[place])}: {share(before)} → {share(now)}"
+        text = f"{bin_of(feature, place)}: {share(before)} → {share(now)}"
         bars.append(Bar(x, width, 100 * before / highest, 100 * now / highest, place in marks, text))
         x += width
     names = [feature.bins[place] for place in [*shown, *apart]]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from perennial.api.drift import MonitorSpec, Performance
 from perennial.api.verdict import MonitorStatus, PerformanceEvidence, Verdict
-from perennial.contracts.baseline import ABOVE, BELOW, INVALID, JOINT, MISSING, OTHER
+from perennial.contracts.baseline import ABOVE, BELOW, INVALID, JOINT, MISSING, OTHER, PREDICTION
 from perennial.contracts.result import LOWER_IS_BETTER
 from perennial.domain.drift.evidence import is_input, title
 from perennial.domain.drift.performance import ERRORS, let_pass, worst
@@ -174,6 +174,15 @@ def bin_label(name: str) -> str:
     return edges[0] if edges[0] == edges[1] else f"{edges[0]} \N{EN DASH} {edges[1]}"
 
 
+def bin_of(feature: FeatureStory, place: int) -> str:
+    """The label of its bin; predictions' bins need not reach to training's ends, so the outer ones have an edge."""
+    name = feature.bins[place]
+    known = [edges for each in feature.bins if (edges := edges_of(each))]
+    if feature.name != PREDICTION or name not in {BELOW, ABOVE} or not known:
+        return bin_label(name)
+    return f"under {known[0][0]}" if name == BELOW else f"over {known[-1][1]}"
+
+
 def edges_of(name: str) -> tuple[str, str] | None:
     """The texts of a numeric bin's edges; None of another bin."""
     if not name.startswith("[") or not name.endswith((")", "]")):
@@ -207,16 +216,17 @@ def change(feature: FeatureStory) -> str:
     if not places:
         return ""
     before, now = (sum(shares[place] for place in places) for shares in (feature.before, feature.now))
-    return f"{_joined([feature.bins[place] for place in places])}: {share(before)} → {share(now)}"
+    return f"{_joined(feature, places)}: {share(before)} → {share(now)}"
 
 
-def _joined(names: Sequence[str]) -> str:
+def _joined(feature: FeatureStory, places: Sequence[int]) -> str:
     """Neighbouring numeric bins as one stretch, others by name."""
+    names = [feature.bins[place] for place in places]
     edges = [edges_of(name) for name in names]
     known = [each for each in edges if each is not None]
     if len(known) == len(names) and all(known[at][1] == known[at + 1][0] for at in range(len(known) - 1)):
         return bin_label(f"[{known[0][0]},{known[-1][1]})")
-    return several([bin_label(name) for name in names])
+    return several([bin_of(feature, place) for place in places])
 
 
 def share(value: float) -> str:
