@@ -31,10 +31,12 @@ Items = list[Json]
 PLURALS = {
     ("v1", "ConfigMap"): "configmaps",
     ("v1", "Event"): "events",
+    ("v1", "Namespace"): "namespaces",
     ("v1", "Pod"): "pods",
     ("v1", "Secret"): "secrets",
     ("v1", "Service"): "services",
     ("apps/v1", "Deployment"): "deployments",
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): "selfsubjectreviews",
     ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
     ("batch/v1", "Job"): "jobs",
     ("coordination.k8s.io/v1", "Lease"): "leases",
@@ -46,7 +48,7 @@ PLURALS = {
     ("perennial.dev/v1alpha1", "ModelVersion"): "modelversions",
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
 }
-"""Every kind that the operator touches; each is namespaced."""
+"""Every kind that the operator or the plugin touches; each but Namespace and SelfSubjectReview is namespaced."""
 
 
 class Conflict(Exception):
@@ -242,6 +244,13 @@ class KubernetesApi:
                 return False
             raise
         return True
+
+    async def whoami(self) -> str:
+        """The user name that the API server knows us by."""
+        kind = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        review = {**kind, "metadata": {"namespace": ""}}
+        answer = await self._write("create", "POST", review, review)
+        return str(answer["status"]["userInfo"]["username"])
 
     async def replace(self, raw: Json) -> Json:
         """The whole object as given, with its resourceVersion."""

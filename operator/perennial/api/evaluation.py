@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.common import Column, Model, rules
+from perennial.api.common import Column, Model, Status, rules
 from perennial.contracts.signature import Task
 
 Metric = Literal[
@@ -94,6 +94,14 @@ class Evaluation(Model):
         default=[], max_length=20, description="Bounds on what lies between groups; they must all hold."
     )
     champion: ChampionGate | None = None
+
+
+class Retired(Status):
+    """A version on its way out."""
+
+    version: str = Field(max_length=63, description="The ModelVersion.")
+    uid: str = Field(max_length=64, description="Its UID.")
+    folder: str = Field(default="", max_length=2048, description="Address of its files, which go last.")
 
 
 class Retention(Model):

@@ -10,6 +10,8 @@ LABEL_DEPLOYMENT = f"{GROUP}/deployment"
 LABEL_VERSION = f"{GROUP}/version"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_MONITOR = f"{GROUP}/monitor"
+LABEL_REMOVES_FOR = f"{GROUP}/removes-for"
+"""On the Job that deletes a retired version's files: its ModelTraining."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_NAME = "app.kubernetes.io/name"
 MANAGED_BY = "perennial"
@@ -31,6 +33,8 @@ STORE_READ_SECRET = "perennial-store-read"  # noqa: S105 - the name of a Secret
 STORE_ROOT = "PERENNIAL_STORE_ROOT"
 STORE_CA = "PERENNIAL_STORE_CA"
 """Entry of the store's Secrets: certificates (PEM) of a private authority that has signed the store's own."""
+ENV_REMOVED_FOLDER = "PERENNIAL_REMOVED_FOLDER"
+"""Of that Job: the address of the run's files."""
 
 PORT_SERVE = 8080
 PORT_METRICS = 9090

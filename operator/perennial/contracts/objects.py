@@ -4,7 +4,7 @@ import hashlib
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -126,6 +126,13 @@ def write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:
     with _explained():
         obstore.put(store, path, data)
     return Artifact(uri=uri, sha256=sha256(data), size=len(data))
+
+
+def delete(uri: str, credentials: Mapping[str, str]) -> None:
+    """Deletes what is at ``uri``; that it is gone already is success. Raises as :func:`read` does otherwise."""
+    store, path = open_store(uri, credentials)
+    with _explained(), suppress(FileNotFoundError):
+        obstore.delete(store, path)
 
 
 def listing(uri_prefix: str, credentials: Mapping[str, str]) -> Iterator[str]:
