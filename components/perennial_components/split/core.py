@@ -10,6 +10,7 @@ from perennial_components.split.encoding import class_indices, encode, signature
 from perennial_components.split.hashing import held_out
 from perennial_components.storage import Encoded
 from perennial_components.table import numbers
+from perennial_components.tune.auto import resolved
 
 _LEAST_HELD = 2
 """Held-out rows from which R2 says something."""
@@ -21,6 +22,7 @@ def split(request: RunRequest, table: pd.DataFrame) -> tuple[Encoded, Signature]
     Raises RunError (DataRejected) when the rows left to train on, or those held out, lack a class (of a
     Regression: are too few).
     """
+    request = resolved(request, table)
     signature = signature_of(request, table)
     if request.task == "Regression":
         return _of_numbers(request, table, signature), signature

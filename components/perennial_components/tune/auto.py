@@ -1,0 +1,100 @@
+"""Chooses the features where a ModelTraining leaves it to us (``features.auto``)."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from perennial.contracts.request import RunRequest
+from perennial_components.failure import RunError
+from perennial_components.table import category_texts, numbers
+
+FEW = 5
+"""Up to so many distinct whole numbers are categories: codes more often than amounts."""
+MOST_CATEGORIES = 100
+NEARLY_ALL = 0.95
+_DENSE = 10
+"""Whole numbers, another in each row, are an identifier where they lie in a range of up to so many times the rows."""
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """The features by kind, and why other columns are none."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def chosen(request: RunRequest, table: pd.DataFrame) -> Chosen:
+    """What the request names, as it names it, and of the other columns of ``table`` (text, as ingest reads it) those
+    that may be features. The choice depends on what the columns hold, not on the rows' order.
+
+    Raises RunError (DataRejected) when there is no feature at all.
+    """
+    if request.auto is None:
+        return Chosen(request.numeric, request.categorical, {})
+    by_kind: dict[str, list[str]] = {"Numeric": list(request.numeric), "Categorical": list(request.categorical)}
+    roles = _roles(request)
+    left_out = {}
+    for name in table.columns:
+        if name in request.numeric or name in request.categorical:
+            continue
+        kind, why = ("", roles[name]) if name in roles else _judged(table[name])
+        if kind:
+            by_kind[kind].append(name)
+        else:
+            left_out[str(name)] = why
+    if not by_kind["Numeric"] and not by_kind["Categorical"]:
+        told = "; ".join(f"{name!r}: {why}" for name, why in list(left_out.items())[:10])
+        raise RunError("DataRejected", f"features.auto finds no column that may be a feature ({told})")
+    return Chosen(tuple(by_kind["Numeric"]), tuple(by_kind["Categorical"]), left_out)
+
+
+def resolved(request: RunRequest, table: pd.DataFrame) -> RunRequest:
+    """``request`` with its features named; the same where it leaves no choice."""
+    if request.auto is None:
+        return request
+    found = chosen(request, table)
+    return msgspec.structs.replace(request, numeric=found.numeric, categorical=found.categorical, auto=None)
+
+
+def _roles(request: RunRequest) -> dict[str, str]:
+    """Why columns that have another role are no features."""
+    split, auto = request.split, request.auto
+    return {
+        **dict.fromkeys(auto.exclude if auto else (), "excluded by features.auto"),
+        **dict.fromkeys(split.key, "data.split.key"),
+        **({split.group: "data.split.group"} if split.group else {}),
+        **({split.by_time.column: "data.split.byTime"} if split.by_time else {}),
+        **({request.time: "data.time"} if request.time else {}),
+        request.target.column: "the target",
+    }
+
+
+def _judged(column: Any) -> tuple[str, str]:
+    """The kind of a column, or "" and why it is no feature."""
+    present = column.dropna()
+    if present.empty:
+        return "", "no value in any row"
+    texts = pd.unique(category_texts(present))
+    if len(texts) == 1:
+        return "", f"{str(texts[0])[:40]!r} in every row that has a value"
+    values = numbers(present)
+    finite = values[np.isfinite(values)]
+    if len(finite) < NEARLY_ALL * len(present):
+        return _of_texts(len(texts), len(present))
+    whole = bool(np.all(finite == np.floor(finite)))
+    if whole and len(texts) == len(present) and np.ptp(finite) < _DENSE * len(present):
+        return "", "another whole number in each row: an identifier"
+    if whole and len(texts) <= FEW:
+        return "Categorical", ""
+    return "Numeric", ""
+
+
+def _of_texts(distinct: int, rows: int) -> tuple[str, str]:
+    if distinct == rows:
+        return "", "another text in each row: an identifier"
+    if distinct > MOST_CATEGORIES:
+        return "", f"{distinct} different texts, more than {MOST_CATEGORIES}"
+    return "Categorical", ""
