@@ -20,11 +20,12 @@ import yaml
 from perennial.contracts import names, objects
 from perennial.contracts.pipeline import lint
 from perennial.contracts.request import Artifact, RunRequest
-from perennial.contracts.result import RunOutcome
+from perennial.contracts.result import RunOutcome, RunResult
 from perennial_components import progress
 from perennial_components.failure import FAILURE_FILE, Failure, Reason, RunError, last_lines, redact
 from perennial_components.own import FOLDER
 from perennial_components.storage import read_request, store_message
+from perennial_components.tune.replay import words
 
 REQUEST_FILE = "PERENNIAL_REQUEST_FILE"
 TERMINATION_LOG = "PERENNIAL_TERMINATION_LOG"
@@ -60,7 +61,8 @@ def run(environ: Mapping[str, str], folder: Path) -> RunOutcome:
     finally:
         del os.environ[FAILURE_FILE]
         progress.end()
-    return RunOutcome(succeeded=True, result=_recorded(request, Path(result.path).read_bytes()))
+    content = Path(result.path).read_bytes()
+    return RunOutcome(succeeded=True, result=_recorded(request, content), message=_replayed(request, content))
 
 
 def failed(failure_file: Path, error: Exception) -> RunOutcome:
@@ -118,6 +120,12 @@ def _execute(request: RunRequest, compiled: str, folder: Path) -> Any:
 def _recorded(request: RunRequest, content: bytes) -> Artifact:
     uri = f"{request.output.rstrip('/')}/{names.FILE_RESULT}"
     return Artifact(uri=uri, sha256=objects.sha256(content), size=len(content))
+
+
+def _replayed(request: RunRequest, result: bytes) -> str:
+    """What became of a replay; "" where it is none."""
+    found = msgspec.json.decode(result, type=RunResult).reproduction if request.replay else None
+    return words(found) if found else ""
 
 
 def _failure(component: str, reason: str, message: str) -> RunOutcome:

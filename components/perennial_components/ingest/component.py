@@ -20,8 +20,11 @@ def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl
     with reported("ingest"):
         from perennial_components.ingest import core
         from perennial_components.table import write_table
+        from perennial_components.tune.replay import require_same_data
 
-        table, found = core.ingest(storage.read_request(request), storage.credentials())
+        asked = storage.read_request(request)
+        table, found = core.ingest(asked, storage.credentials())
+        require_same_data(asked, found.sha256)
         write_table(table, data.path)
         storage.write_json(ingested.path, found)
         data.metadata.update({"rows": found.rows, "files": found.files, "sha256": found.sha256})

@@ -40,7 +40,11 @@ def register(
     with reported("register"):
         from pathlib import Path
 
+        import msgspec
+
         from perennial.contracts import names
+        from perennial.contracts import result as contract
+        from perennial.contracts.baseline import Baseline
         from perennial.contracts.signature import Signature
         from perennial_components import records
         from perennial_components.register import core
@@ -54,12 +58,14 @@ def register(
             parity=storage.read_json(parity.path, records.Parity),
             evaluation=storage.read_json(evaluation.path, records.Evaluation),
         )
-        page = render(account)
+        page = render(account, storage.read_json(reference.path, Baseline))
         Path(report.path).write_text(page, encoding="utf-8")
         files = {
             names.FILE_SIGNATURE: Path(signature.path).read_bytes(),
             names.FILE_BASELINE: Path(reference.path).read_bytes(),
             names.FILE_REPORT: page.encode(),
+            contract.FILE_REQUEST: msgspec.json.encode(account.request, order="deterministic"),
+            contract.FILE_TRIALS: msgspec.json.encode(account.tuned.trials, order="deterministic"),
         }
         if estimator := Path(model.path).read_bytes():
             files[names.FILE_SKOPS] = estimator

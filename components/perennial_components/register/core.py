@@ -13,6 +13,7 @@ from perennial_components.failure import RunError
 from perennial_components.records import Account
 from perennial_components.storage import store_message
 from perennial_components.tracking.mlflow import track
+from perennial_components.tune.replay import reproduction
 
 PACKAGES = ("scikit-learn", "numpy", "pandas", "skl2onnx", "onnx", "onnxruntime", "skops", "kfp")
 
@@ -61,6 +62,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
         format="skops" if account.parity.reason else "onnx",
         format_reason=account.parity.reason,
         tracking=tracked,
+        reproduction=reproduction(account.request, artifacts),
     )
 
 

@@ -237,3 +237,20 @@ def _champion(version: ModelVersion, spec: TrainingSpec) -> contract.Champion | 
 
 def _artifact(record: ArtifactRecord) -> contract.Artifact:
     return contract.Artifact(uri=record.uri, sha256=record.sha256, size=record.size)
+
+
+def replay_of(original: contract.RunRequest, version: ModelVersion, run: int, folder: str) -> contract.RunRequest:
+    """Run ``run``, which fits the recorded winner of ``version`` again and writes into ``folder``. ``original`` is what
+    the run that made the version was asked, its file request.json.
+    """
+    record = version.spec.record
+    replay = contract.Replay(
+        version=version.metadata.name,
+        algorithm=record.algorithm,  # type: ignore[arg-type]
+        parameters=record.parameters,
+        data_sha256=record.data.sha256,
+        model_sha256=record.artifacts[model_file(record.artifacts)].sha256,
+    )
+    return msgspec.structs.replace(
+        original, run=run, output=folder, seed=record.seed, replay=replay, champion=None, tracking=None
+    )
