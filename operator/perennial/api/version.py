@@ -123,6 +123,16 @@ class MLflowRecord(Model):
     version: str = Field(max_length=32, description="The registered version of the model there.")
 
 
+class LeaderboardRow(Model):
+    """A candidate at its best, cross-validated on the training rows."""
+
+    algorithm: str = Field(max_length=64, description="The estimator.")
+    score: float = Field(description="Mean of the tuned metric over the folds.")
+    deviation: float = Field(description="Standard deviation over the folds.")
+    trials: int = Field(description="How many settings of it were tried.")
+    parameters: dict[str, Text] = Field(default={}, max_length=50, description="The best setting, as text.")
+
+
 class Record(Model):
     """What is true of the version for ever."""
 
@@ -137,6 +147,9 @@ class Record(Model):
     parameters: dict[str, Text] = Field(max_length=50, description="Its parameters, as text.")
     seed: int = Field(description="What the run's randomness was seeded with.")
     score: Score
+    leaderboard: list[LeaderboardRow] = Field(
+        default=[], max_length=5, description="The best candidates of the run, the winner first."
+    )
     metrics: dict[str, float] = Field(max_length=50, description="Figures on the held-out rows.")
     intervals: dict[str, IntervalRecord] = Field(
         default={}, max_length=50, description="How sure they are, where the rows suffice to say so."

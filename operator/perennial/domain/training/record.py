@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,8 @@ from perennial.api.training import ModelTraining
 from perennial.api.version import (
     ArtifactRecord,
     DataRecord,
+    IntervalRecord,
+    LeaderboardRow,
     MLflowRecord,
     ModelVersion,
     Record,
@@ -28,7 +30,7 @@ from perennial.contracts.names import (
     model_file,
 )
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import RunResult, Tracked
+from perennial.contracts.result import LOWER_IS_BETTER, RunResult, Tracked
 from perennial.domain.gates import Verdict
 from perennial.domain.split import split_record
 from perennial.domain.training.request import Started
@@ -36,7 +38,11 @@ from perennial.domain.training.request import Started
 LABEL_MODEL = f"{GROUP}/model"
 _COLUMNS = 1000
 _SLICES = 200
+_LEADERS = 5
 _TEXT = 128
+
+
+Approver = Literal["Automatic", "Manual"]
 
 
 class Malformed(ValueError):
@@ -82,16 +88,22 @@ def is_ours(version: ModelVersion, training: ModelTraining, run: Run) -> bool:
     return record.run_uid == training.metadata.uid and record.run == run.number
 
 
-def approval(verdict: Verdict, begun: Started) -> str:
-    """Rejected where a gate failed, otherwise as the spec has it."""
+def approval(verdict: Verdict, approver: Approver) -> str:
+    """Rejected where a gate failed, otherwise what the ``approver`` makes of it."""
     if not verdict.passed:
         return "Rejected"
-    return "Approved" if begun.spec.approval == "Automatic" else "Pending"
+    return "Approved" if approver == "Automatic" else "Pending"
 
 
-def manifest(training: ModelTraining, run: Run, begun: Started, result: RunResult, verdict: Verdict) -> dict[str, Any]:
-    """The ModelVersion of ``run``, which has its number reserved, its result recorded and its finish time set."""
-    made = record(training, run, begun, result, verdict)
+def manifest(
+    training: ModelTraining, run: Run, begun: Started, result: RunResult, verdict: Verdict, *, insists: bool
+) -> dict[str, Any]:
+    """The ModelVersion of ``run``, which has its number reserved, its result recorded and its finish time set.
+
+    ``insists``: the namespace wants a person's approval, whatever the spec says.
+    """
+    approver: Approver = "Manual" if insists else begun.spec.approval
+    made = record(training, run, begun, result, verdict).model_copy(update={"approval": approver})
     return {
         "apiVersion": API_VERSION,
         "kind": ModelVersion.KIND,
@@ -104,7 +116,7 @@ def manifest(training: ModelTraining, run: Run, begun: Started, result: RunResul
                 LABEL_MODEL: training.spec.model,
             },
         },
-        "spec": {"record": made.wire(), "approval": approval(verdict, begun)},
+        "spec": {"record": made.wire(), "approval": approval(verdict, approver)},
     }
 
 
@@ -125,7 +137,9 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
         parameters={key: _text(value) for key, value in result.parameters.items()},
         seed=result.seed,
         score=score(result, begun),
+        leaderboard=_leaderboard(result, begun),
         metrics=result.metrics,
+        intervals={name: IntervalRecord(low=each.low, high=each.high) for name, each in result.intervals.items()},
         slices=_slices(result),
         gates=list(verdict.gates),
         champion=verdict.champion,
@@ -143,6 +157,22 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
 def finish_time(at: datetime) -> datetime:
     """``at`` in whole seconds, as it is read back."""
     return at.replace(microsecond=0)
+
+
+def _leaderboard(result: RunResult, begun: Started) -> list[LeaderboardRow]:
+    lower = begun.spec.tuned_metric in LOWER_IS_BETTER
+    ranked = sorted(result.candidates, key=lambda each: each.score if lower else -each.score)
+    return [
+        LeaderboardRow(
+            algorithm=each.algorithm[:64],
+            score=each.score,
+            deviation=each.deviation,
+            trials=each.trials,
+            parameters={key: _text(value) for key, value in each.parameters.items()},
+        )
+        for each in ranked[:_LEADERS]
+        if math.isfinite(each.score) and math.isfinite(each.deviation)
+    ]
 
 
 def _slices(result: RunResult) -> list[SliceRecord]:
