@@ -109,7 +109,7 @@ def _ready(version: ModelVersion, kept_out: list[Quarantine]) -> tuple[Truth, st
     if approval == "Rejected":
         failed = [gate.message for gate in version.spec.record.gates if not gate.passed]
         champion = version.spec.record.champion
-        if champion and champion.verdict == "Worse":
+        if champion and champion.verdict in {"Worse", "Unproven"}:
             failed.append(champion.message)
         return "False", "Rejected", "; ".join(failed) or "rejected by spec.approval"
     if kept_out:

@@ -1,10 +1,50 @@
 """What is read of the registry for a ModelTraining: the namespace's policy, and what retention is decided from."""
 
-from perennial.contracts.names import LABEL_APPROVAL, MANUAL
+from typing import Any
+
+from perennial.api.common import API_VERSION, parse_time
+from perennial.api.deployment import ModelDeployment
+from perennial.api.training import ModelTraining
+from perennial.api.version import ModelVersion
+from perennial.contracts.names import LABEL_APPROVAL, LABEL_REMOVES_FOR, MANUAL
+from perennial.domain.training.state import Registry, Removal
 from perennial.reconcile.controller import Context
+
+Json = dict[str, Any]
 
 
 async def insists_on_approval(context: Context, namespace: str) -> bool:
     """Whether the namespace's label has every version wait for a person."""
     found = await context.api.get("v1", "Namespace", "", namespace)
     return found is not None and (found["metadata"].get("labels") or {}).get(LABEL_APPROVAL) == MANUAL
+
+
+async def read_registry(context: Context, mine: ModelTraining) -> Registry:
+    """Nothing where the training keeps all versions and none is on its way out."""
+    if mine.spec.retention is None and not mine.status.retired:
+        return Registry()
+    namespace, model = mine.metadata.namespace, mine.spec.model
+    # Not by label: a version that lost it would pass for gone, and its files would go.
+    versions = [ModelVersion.parse(each) for each in await context.api.list(API_VERSION, ModelVersion.KIND, namespace)]
+    found = await context.api.list(API_VERSION, ModelDeployment.KIND, namespace)
+    deployments = [ModelDeployment.parse(each) for each in found]
+    jobs: list[Json] = []
+    if mine.status.retired:
+        selector = f"{LABEL_REMOVES_FOR}={mine.metadata.name}"
+        jobs = await context.api.list("batch/v1", "Job", namespace, labels=selector)
+    return Registry(
+        versions=tuple(each for each in versions if each.spec.record.model == model),
+        deployments=tuple(each for each in deployments if each.spec.model == model),
+        removals=tuple(map(_removal, jobs)),
+    )
+
+
+def _removal(job: Json) -> Removal:
+    name = job["metadata"]["name"]
+    for each in (job.get("status") or {}).get("conditions") or ():
+        if each["status"] == "True" and each["type"] in {"Complete", "Failed"}:
+            failed = each["type"] == "Failed"
+            return Removal(
+                name, succeeded=not failed, failed_at=parse_time(each["lastTransitionTime"]) if failed else None
+            )
+    return Removal(name)
