@@ -29,9 +29,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   resources: [modeltrainings, modeldeployments, driftmonitors]
   verbs: [get, list, watch]
 # create: only the operator registers versions. patch: quarantine marks, the finalizer while a version is in use.
+# delete: those that a ModelTraining's retention no longer keeps.
 - apiGroups: [perennial.dev]
   resources: [modelversions]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
+# The label perennial.dev/approval, by which a namespace has every version wait for a person.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 - apiGroups: [perennial.dev]
   resources: [modeltrainings/status, modelversions/status, modeldeployments/status, driftmonitors/status]
   verbs: [update]

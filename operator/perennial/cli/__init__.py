@@ -175,20 +175,39 @@ def lint_pipeline(file: str, image: str) -> None:
 def _approval(command: str, approval: str, about: str) -> None:
     """Adds a decision about a ModelVersion."""
 
-    def decide(name: str, **options: Any) -> None:
+    def decide(name: str, reason: str, **options: Any) -> None:
         from perennial.api.version import ModelVersion
-        from perennial.cli import cluster, request
+        from perennial.cli import approve, cluster
 
         kind, name = cluster.place(name, ModelVersion)
         if kind is not ModelVersion:
             raise click.UsageError(f"{command} is about a ModelVersion, not a {kind.KIND}")
-        _say(request.decide(_target(options), name, approval))
+        _say(approve.decide(_target(options), name, approval, reason))
 
-    group.command(command, help=about)(click.argument("name")(_place(decide)))
+    noted = click.option("--reason", default="", help="Why; it is kept with the version, as your user name is.")
+    group.command(command, help=about)(click.argument("name")(noted(_place(decide))))
 
 
 _approval("approve", "Approved", "Approve a ModelVersion. Deployments of {latest: Approved} may roll it out.")
 _approval("reject", "Rejected", "Reject a ModelVersion. Deployments of {latest: Approved} never roll it out.")
+
+
+@group.command("lineage")
+@click.argument("name")
+@_place
+@click.option("-o", "--output", type=click.Choice(["json"]), help="For programs.")
+def show_lineage(name: str, output: str | None, **options: Any) -> None:
+    """Show where a version comes from: data, code, parameters, run, gates, approver, and where it served.
+
+    NAME is a ModelVersion, or what a prediction has as its model_version.
+    """
+    from perennial.api.version import ModelVersion
+    from perennial.cli import cluster, lineage
+
+    kind, name = cluster.place(name, ModelVersion)
+    if kind is not ModelVersion:
+        raise click.UsageError(f"lineage is that of a ModelVersion, not of a {kind.KIND}")
+    asyncio.run(lineage.show(_target(options), name, as_json=output == "json"))
 
 
 def main() -> None:

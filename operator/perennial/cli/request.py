@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from perennial.adapters.kubernetes import ApiError, Conflict
+from perennial.adapters.kubernetes import ApiError
 from perennial.api.common import API_VERSION, Object
 from perennial.api.deployment import ModelDeployment
 from perennial.api.training import ModelTraining
@@ -70,19 +70,6 @@ async def train(target: Target, name: str, patience: float) -> str:
         answered = await handled(cluster, ModelTraining, name, f"train/{raw['spec']['model']}", patience)
         run = (answered.get("status") or {}).get("runs", [{}])[0]
         return f"run {run.get('number')} of {name}: {run.get('phase')}"
-
-
-async def decide(target: Target, name: str, approval: str) -> str:
-    """Sets the approval of the ModelVersion ``name``."""
-    async with connect(target) as cluster:
-        while True:
-            raw = await cluster.read(ModelVersion, name)
-            before = raw["spec"]["approval"]
-            try:
-                await cluster.api.replace({**raw, "spec": {**raw["spec"], "approval": approval}})
-            except Conflict:
-                continue
-            return f"{name}: {approval} (was {before})" if before != approval else f"{name} was {approval} already"
 
 
 async def _look(cluster: Cluster, name: str) -> View:

@@ -85,7 +85,7 @@ def _reserve(draft: Draft, run: Run, fetched: Fetched, versions: Sequence[ModelV
 
 def _make(draft: Draft, run: Run, begun: Started, result: RunResult) -> ModelVersion:
     verdict = evaluate(begun.spec.evaluation, result, begun.request.champion, split(begun.spec))
-    made = manifest(draft.training, run, begun, result, verdict)
+    made = manifest(draft.training, run, begun, result, verdict, insists=draft.snapshot.following.insists)
     name, figure = made["metadata"]["name"], score(result, begun).text
     draft.steps.append(Create(made))
     outcome, message = _outcome(name, figure, verdict)
