@@ -119,8 +119,8 @@ def tree(found: Json) -> Tree:
 
 def _run(found: Json) -> Iterable[Text]:
     run, trigger = found["run"], found["run"]["trigger"]
-    by = f" by {trigger['by']}" if trigger.get("by") else ""
-    yield Text(f"{run['number']} of ModelTraining {run['training']}, triggered by {trigger['type']}{by}")
+    by = f"{trigger['by']} ({trigger['type']})" if trigger.get("by") else trigger["type"]
+    yield Text(f"{run['number']} of ModelTraining {run['training']}, triggered by {by}")
     if trigger.get("id"):
         yield Text(f"trigger {trigger['id']}", "dim")
     yield Text(f"{run['result']['uri']}  sha256 {run['result']['sha256'][:_DIGITS]}", "dim")

@@ -4,12 +4,11 @@ import copy
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from perennial.api.version import ModelVersion
 from perennial.cli.approve import decided
 from perennial.cli.lineage import lineage, tree
-from tests.unit.cli.support import NOW
+from tests.unit.cli.support import NOW, read
 
 Json = dict[str, Any]
 DIGEST = "ab" * 32
@@ -56,15 +55,13 @@ def version(state: str = "Approved", *, annotations: dict[str, str] | None = Non
 
 def test_the_tree_names_everything_from_the_data_to_where_it_serves() -> None:
     ModelVersion.parse(VERSION)
-    console = Console(width=200, record=True, file=None, force_terminal=False, quiet=True)
-    console.print(tree(lineage(VERSION, DEPLOYMENTS)))
-    text = console.export_text()
+    text = read(tree(lineage(VERSION, DEPLOYMENTS)))
     for part in (
-        "clinic/heart-v2  roc_auc 0.900", "5 of ModelTraining heart, triggered by Drift by DriftMonitor/heart",
-        "s3://data/*.csv  303 rows, 2 columns", f"sha256 {DIGEST}", "76 rows (test 0.25, seed 7)",
+        "clinic/heart-v2 roc_auc 0.900", "5 of ModelTraining heart, triggered by DriftMonitor/heart (Drift)",
+        "s3://data/*.csv 303 rows, 2 columns", f"sha256 {DIGEST}", "76 rows (test 0.25, seed 7)",
         f"image reg/perennial/components@sha256:{DIGEST}", f"pipeline sha256 {'cd' * 32}",
-        "LogisticRegression(C=0.5)  seed 7", "roc_auc 0.9  (95 %: 0.85 to 0.94)", "1 of 1 passed",
-        "heart-v1  Better", "+0.02 (95 %: +0.001 to +0.04), probability 0.98 by PairedBootstrap",
+        "LogisticRegression(C=0.5) seed 7", "roc_auc 0.9 (95 %: 0.85 to 0.94)", "1 of 1 passed",
+        "heart-v1 Better", "+0.02 (95 %: +0.001 to +0.04), probability 0.98 by PairedBootstrap",
         "Approved by its gates, for approval is Automatic", "stable in heart since 2026-11-24T11:00:00Z",
         "served in shadow from 2026-11-01T00:00:00Z to 2026-11-02T00:00:00Z",
     ):  # fmt: skip
