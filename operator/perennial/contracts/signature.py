@@ -8,6 +8,8 @@ Task = Literal["Classification", "Regression"]
 
 MISSING_CATEGORY = -1.0
 
+_TRUTH = {"true": "1", "false": "0"}
+
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One feature, a column of the tensor ``features`` at its place in :attr:`Signature.inputs`.
@@ -40,10 +42,14 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
 
 def category_of(value: object) -> str:
-    """The text under which a categorical value is compared: whole floats lose their ``.0``, so 1, 1.0 and "1" agree."""
+    """The text under which a categorical value is compared: whole floats lose their ``.0`` and truth is a number, so 1,
+    1.0, true, "1" and "True" agree.
+    """
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value).strip()
+    if text.lower() in _TRUTH:
+        return _TRUTH[text.lower()]
     return text[:-2] if text.endswith(".0") and text[:-2].lstrip("-").isdigit() else text

@@ -11,6 +11,7 @@ import pytest
 
 from perennial.contracts import objects
 from perennial.contracts.baseline import Baseline
+from perennial.contracts.progress import Progress
 from perennial.contracts.request import Target
 from perennial.contracts.result import RunOutcome, RunResult
 from perennial_components.failure import RunError, redact, reported
@@ -35,7 +36,8 @@ def test_a_run_from_files_to_a_registered_model(tmp_path: Path) -> None:
     assert outcome.result is not None
     assert outcome.result.uri == f"file://{tmp_path}/store/1/result.json"
     result = msgspec.json.decode(objects.read_verified(outcome.result, {}), type=RunResult)
-    assert set(result.artifacts) == {"model.onnx", "model.skops", "signature.json", "baseline.json", "report.html"}
+    made = {"model.onnx", "model.skops", "signature.json", "baseline.json", "report.html"}
+    assert set(result.artifacts) == {*made, "request.json", "trials.json"}
     contents = {name: objects.read_verified(artifact, {}) for name, artifact in result.artifacts.items()}
     assert msgspec.json.decode(contents["signature.json"], type=type(result.signature)) == result.signature
     reference = msgspec.json.decode(contents["baseline.json"], type=Baseline)
@@ -68,7 +70,9 @@ def test_a_failure_says_which_component_and_why(tmp_path: Path) -> None:
         "column 'nun' is not in the data (did you mean 'num'?)\n"
         "columns are: age, sex, cp, trestbps, chol, fbs, restecg, thalach, exang, oldpeak, slope, ca, thal, num"
     )
-    assert not (tmp_path / "store" / "result.json").exists()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["progress.json"]
+    told = msgspec.json.decode((tmp_path / "store" / "progress.json").read_bytes(), type=Progress)
+    assert (told.component, told.index) == ("ingest", 1)
 
 
 def test_data_of_one_class_is_refused_by_its_check(tmp_path: Path) -> None:
