@@ -1,8 +1,10 @@
 """Confidence intervals of metrics, and the probability of a gain, by bootstrap over the held-out rows.
 
-The rows are drawn with replacement from a fixed seed (Efron 1979). For an interval of a metric the draws' quantiles are
-taken (percentile interval); those of the calibration error lie above it (a bin's gap never cancels in a draw), so that
-its interval is their mirror image (basic interval), from 0 on. Two models meet in the same draws (paired bootstrap).
+The rows are drawn with replacement from a fixed seed (Efron 1979); where rows were held out by group, whole groups are,
+for rows of one patient tell less than as many patients (cluster bootstrap, Field and Welsh 2007). For an interval of a
+metric the draws' quantiles are taken (percentile interval); those of the calibration error lie above it (a bin's gap
+never cancels in a draw), so that its interval is their mirror image (basic interval), from 0 on. Two models meet in the
+same draws (paired bootstrap).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,17 +29,24 @@ _DEFINED = 0.95
 """The share of draws in which a metric must be defined: elsewhere its rows are too few to say how sure it is."""
 
 Draws = dict[str, Values]
+Groups = NDArray[np.int64] | None
 
 
 def intervals(
-    signature: Signature, target: NDArray[Any], answers: NDArray[np.floating[Any]], seed: int, *, part: bool = False
+    signature: Signature,
+    target: NDArray[Any],
+    answers: NDArray[np.floating[Any]],
+    seed: int,
+    groups: Groups = None,
+    *,
+    part: bool = False,
 ) -> dict[str, Interval]:
     """The 95 % interval of each metric, for those that the rows suffice for; ``part``: the rows are a slice.
 
-    Arrays are as those of ``metrics.figures``.
+    Arrays are as those of ``metrics.figures``; ``groups`` [N] numbers the group of each row.
     """
     many, rows = (RESAMPLES_OF_SLICE, ROWS_OF_SLICE) if part else (RESAMPLES, ROWS)
-    [draws], [whole] = distributions(signature, target, [answers], seed, (many, rows))
+    [draws], [whole] = distributions(signature, target, [answers], seed, (many, rows), groups=groups)
     found = {name: _interval(name, values, float(whole[name][0])) for name, values in draws.items()}
     return {name: interval for name, interval in found.items() if interval is not None}
 
@@ -49,14 +58,15 @@ def gain(
     metric: str,
     least: float,
     seed: int,
+    groups: Groups = None,
 ) -> Gain | None:
     """What the first of ``pair`` gains over the second in ``metric`` on the same rows, None where they do not suffice.
 
     The probability of a gain above ``least`` is the share of draws above it, those at it by half: two models that
-    answer alike have one half. For the accuracy, where ``least`` is 0, it is 1 minus the one-sided p-value of
-    McNemar's exact test.
+    answer alike have one half. For the accuracy, where ``least`` is 0 and there are no ``groups``, it is 1 minus the
+    one-sided p-value of McNemar's exact test.
     """
-    draws, whole = distributions(signature, target, pair, seed, (RESAMPLES, ROWS), metric)
+    draws, whole = distributions(signature, target, pair, seed, (RESAMPLES, ROWS), metric, groups)
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     differences = sign * (draws[0][metric] - draws[1][metric])
     value = sign * float(whole[0][metric][0] - whole[1][metric][0])
@@ -64,7 +74,7 @@ def gain(
     if not np.isfinite(value) or len(defined) < _DEFINED * len(differences):
         return None
     low, high = np.quantile(defined, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    if metric == "accuracy" and least == 0:
+    if metric == "accuracy" and least == 0 and groups is None:
         probability = mcnemar(*(answers.argmax(axis=1) == target for answers in pair))
         return Gain(metric, value, float(low), float(high), probability, "McNemar")
     edge = 1e-12
@@ -89,6 +99,7 @@ def distributions(
     seed: int,
     bounds: tuple[int, int],
     metric: str = "",
+    groups: Groups = None,
 ) -> tuple[list[Draws], list[Draws]]:
     """For each model its metrics [B] in the same draws, and [1] on the rows as they are.
 
@@ -104,7 +115,8 @@ def distributions(
     kept = np.sort(random.choice(len(target), rows, replace=False)) if len(target) > rows else np.arange(len(target))
     chosen = [statistics(signature, target[kept], answers[kept], metric) for answers in models]
     found: list[list[Draws]] = [[] for _ in models]
-    for weights in _draws(random, len(kept), max(min(bounds[0], work // len(kept)), _FEWEST)):
+    whose = None if groups is None else np.unique(groups[kept], return_inverse=True)[1]
+    for weights in _draws(random, len(kept), max(min(bounds[0], work // len(kept)), _FEWEST), whose):
         for place, statistic in enumerate(chosen):
             found[place].append(statistic(weights))
     shrunk = float(np.sqrt(len(kept) / len(target)))
@@ -123,13 +135,18 @@ def _once(statistic: Statistics, rows: int) -> Draws:
     return statistic(np.ones((1, rows))) if rows else {}
 
 
-def _draws(random: np.random.Generator, rows: int, many: int) -> Iterator[Values]:
-    """``many`` lines [rows] of how often each row was drawn, in blocks that fit into a processor's cache."""
+def _draws(random: np.random.Generator, rows: int, many: int, whose: Groups) -> Iterator[Values]:
+    """``many`` lines [rows] of how often each row was drawn, in blocks that fit into a processor's cache.
+
+    ``whose`` [rows] numbers the rows' groups from 0 where these are drawn.
+    """
+    units = rows if whose is None else int(whose.max()) + 1
     block = max(_BLOCK // rows, 1)
     for start in range(0, many, block):
         lines = min(block, many - start)
-        drawn = random.integers(0, rows, (lines, rows)) + np.arange(lines)[:, None] * rows
-        yield np.bincount(drawn.ravel(), minlength=lines * rows).reshape(lines, rows).astype(np.float64)
+        drawn = random.integers(0, units, (lines, units)) + np.arange(lines)[:, None] * units
+        counts = np.bincount(drawn.ravel(), minlength=lines * units).reshape(lines, units).astype(np.float64)
+        yield counts if whose is None else counts[:, whose]
 
 
 def _interval(name: str, values: Values, whole: float) -> Interval | None:

@@ -1,12 +1,8 @@
 """The model in service on the rows that the new one is measured on."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from perennial.contracts import objects
 from perennial.contracts.estimator import EstimatorError
@@ -14,20 +10,13 @@ from perennial.contracts.request import Artifact, Champion, RunRequest
 from perennial.contracts.result import METRICS, ChampionMetrics
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.bootstrap import gain
+from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.metrics import figures
 from perennial_components.inference import answers_of
 from perennial_components.split.encoding import encode
 from perennial_components.storage import store_message
 
 Read = Callable[[Artifact], bytes]
-
-
-class Held(msgspec.Struct, frozen=True):
-    """The held-out rows as they were read, their ``target`` [N], and the challenger's ``answers`` [N, K]."""
-
-    rows: pd.DataFrame
-    target: NDArray[Any]
-    answers: NDArray[np.float32]
 
 
 def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -> ChampionMetrics:
@@ -52,16 +41,11 @@ def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -
         answers = answers_of(its.task, model, encode(its, held.rows))
     except EstimatorError as error:
         return _inconclusive(champion, str(error))
-    metric = champion.metric or request.metric
-    known = metric in METRICS[its.task]
-    return ChampionMetrics(
-        champion.version,
-        figures(its, held.target, answers),
-        len(held.target),
-        gain=gain(its, held.target, (held.answers, answers), metric, champion.min_improvement, request.seed)
-        if known
-        else None,
-    )
+    metric, least = champion.metric or request.metric, champion.min_improvement
+    found = None
+    if metric in METRICS[its.task]:
+        found = gain(its, held.target, (held.answers, answers), metric, least, request.seed, held.groups)
+    return ChampionMetrics(champion.version, figures(its, held.target, answers), len(held.target), gain=found)
 
 
 def _inconclusive(champion: Champion, why: str) -> ChampionMetrics:

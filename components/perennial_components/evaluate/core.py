@@ -11,7 +11,8 @@ from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate import curves
 from perennial_components.evaluate.bootstrap import intervals
-from perennial_components.evaluate.champion import Held, Read, compare
+from perennial_components.evaluate.champion import Read, compare
+from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.importance import importance
 from perennial_components.evaluate.metrics import figures
 from perennial_components.evaluate.slices import by_slice
@@ -29,19 +30,16 @@ def evaluate(
     """Measures ``model`` (ONNX or skops) on the rows held out; ``read`` fetches the champion's files, verified."""
     features, target = rows.features[rows.held], rows.target[rows.held]
     answers = answers_of(signature.task, model, features)
-    held = Held(table[rows.held], target, answers)
+    groups = rows.groups[rows.held] if rows.groups is not None and request.split.group else None
+    held = Held(table[rows.held], target, answers, groups)
     chosen = answers[:, signature.positive].astype(np.float64)
     numbers = signature.task == "Regression"
     happened, called = (target, target) if numbers else (target == signature.positive, answers.argmax(axis=1))
     return Evaluation(
         rows=len(target),
         metrics=figures(signature, target, answers),
-        intervals=intervals(signature, target, answers, request.seed),
-        slices=tuple(
-            found
-            for column in request.slices
-            for found in by_slice(column, held.rows[column], target, answers, signature, request.seed)
-        ),
+        intervals=intervals(signature, target, answers, request.seed, groups),
+        slices=tuple(found for column in request.slices for found in by_slice(column, held, signature, request.seed)),
         confusion=() if numbers else curves.confusion(signature, target, called),
         classes=() if numbers else curves.class_figures(signature, target, called),
         roc=() if numbers else curves.roc(happened, chosen),

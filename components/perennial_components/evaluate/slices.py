@@ -10,6 +10,7 @@ from perennial.contracts.result import SliceMetrics
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.bins import edges_of, labels_of, numeric_places
 from perennial_components.evaluate.bootstrap import intervals
+from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.metrics import figures, rates
 from perennial_components.table import category_texts, numbers
 
@@ -17,18 +18,17 @@ SLICES = 20
 MISSING_SLICE = "(missing)"
 
 
-def by_slice(
-    name: str, column: Any, target: NDArray[Any], answers: NDArray[np.float32], signature: Signature, seed: int
-) -> Iterator[SliceMetrics]:
-    """Metrics for each value of a column; a numeric one with many values is cut at its quantiles."""
-    texts = slice_texts(column)
+def by_slice(name: str, held: Held, signature: Signature, seed: int) -> Iterator[SliceMetrics]:
+    """Metrics for each value of the column ``name``; a numeric one with many values is cut at its quantiles."""
+    texts = slice_texts(held.rows[name])
     found, counts = np.unique(texts.astype(str), return_counts=True)
     largest = sorted(sorted(zip(-counts, found, strict=True))[:SLICES], key=lambda pair: str(pair[1]))
     for _, value in largest:
         rows = texts == value
-        mine, its = target[rows], answers[rows]
+        mine, its = held.target[rows], held.answers[rows]
+        groups = None if held.groups is None else held.groups[rows]
         measured = figures(signature, mine, its) | rates(signature, mine, its)
-        between = intervals(signature, mine, its, seed, part=True)
+        between = intervals(signature, mine, its, seed, groups, part=True)
         yield SliceMetrics(name, str(value), len(mine), measured, between)
 
 

@@ -12,8 +12,9 @@ from perennial.contracts.request import Artifact, Champion, Split
 from perennial.contracts.result import CLASSIFICATION_METRICS
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.calibration import calibration_points
-from perennial_components.evaluate.champion import Held, compare
+from perennial_components.evaluate.champion import compare
 from perennial_components.evaluate.core import evaluate, verified_reader
+from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.importance import importance
 from perennial_components.evaluate.metrics import measure
 from perennial_components.export.core import convert

@@ -149,3 +149,20 @@ def test_the_accuracy_is_judged_by_mcnemar_where_nothing_more_is_asked_for() -> 
     assert (found.method, found.probability, found.value) == ("McNemar", 1 - 1 / 64, pytest.approx(0.12))
     assert (margin.method, margin.value) == ("PairedBootstrap", found.value)
     assert bootstrap.gain(classes(2), target, (mine, its), "roc_auc", 0.0, seed=7) is None, "there is one class alone"
+
+
+def test_rows_of_a_few_groups_tell_less_than_as_many_rows() -> None:
+    random = np.random.default_rng(5)
+    groups = np.repeat(np.arange(20), 50)
+    target = np.zeros(1000, dtype=int)
+    wrong = (random.random(20) < 0.3)[groups]
+    answers = np.column_stack([np.where(wrong, 0.2, 0.8), np.where(wrong, 0.8, 0.2)])
+    rows = bootstrap.intervals(classes(2), target, answers, 7)["accuracy"]
+    whole = bootstrap.intervals(classes(2), target, answers, 7, groups)["accuracy"]
+    share = 1 - wrong.mean()
+    low, high = binom.ppf([0.025, 0.975], 20, share) / 20
+    assert (whole.low, whole.high) == (pytest.approx(low, abs=0.051), pytest.approx(high, abs=0.051))
+    assert whole.high - whole.low > 5 * (rows.high - rows.low)
+    found = bootstrap.gain(classes(2), target, (answers, answers[:, ::-1]), "accuracy", 0.0, 7, groups)
+    assert found is not None
+    assert found.method == "PairedBootstrap", "McNemar's test takes rows for independent"
