@@ -37,6 +37,11 @@ Told = Callable[[int, int, float | None], None]
 Places = NDArray[np.int64]
 
 
+SEARCH_ROWS = 100_000
+"""Of more training rows the search sees so many; the winner is then measured, and fitted, on all."""
+_LEAST_OF_CLASS = 100
+
+
 class _Work(msgspec.Struct, frozen=True):
     """What all trials share: the training rows in their order, and the folds of them."""
 
@@ -80,12 +85,10 @@ def tune(
     with single_threads(), warnings.catch_warnings():
         # The score shows what an unfinished fit is worth.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        best, tuned = _searched(work, candidates, told)
-        chosen = tuned.candidates[tuned.winner]
-        model = _fitted(work, chosen.algorithm, best.record.parameters, slice(None))
-    assert best.answers is not None  # noqa: S101 - a complete trial has them
-    answers = np.empty_like(best.answers)
-    answers[order] = best.answers
+        best, tuned = _searched(_sample(work, ordered), candidates, told)
+        answers = np.empty((len(order), max(len(signature.classes), 1)))
+        answers[order] = _all_answers(work, best)
+        model = _fitted(work, best.record.algorithm, best.record.parameters, slice(None))
     return model, tuned, OutOfFold(target=rows.target[~rows.held], answers=answers)
 
 
@@ -99,6 +102,36 @@ def in_order(rows: Encoded, seed: int) -> tuple[Encoded, Places]:
     order = order[np.random.default_rng(seed).permutation(len(order))]
     groups = None if rows.groups is None else rows.groups[~rows.held][order]
     return Encoded(features[order], target[order], np.zeros(len(order), dtype=bool), groups), order
+
+
+def _sample(work: _Work, ordered: Encoded) -> _Work:
+    """The work on as many rows as a search needs: of more than ``SEARCH_ROWS`` the first ones, which are drawn at
+    random; all of them where a class would be left with next to none.
+    """
+    if len(ordered.target) <= SEARCH_ROWS:
+        return work
+    groups = None if ordered.groups is None else ordered.groups[:SEARCH_ROWS]
+    few = Encoded(ordered.features[:SEARCH_ROWS], ordered.target[:SEARCH_ROWS], ordered.held[:SEARCH_ROWS], groups)
+    if work.signature.classes:
+        counts = np.bincount(few.target, minlength=len(work.signature.classes))
+        if counts.min() < _LEAST_OF_CLASS:
+            return work
+    return msgspec.structs.replace(work, features=few.features, target=few.target, folds=folds(few, work.request))
+
+
+def _all_answers(work: _Work, best: _Tried) -> NDArray[np.float64]:
+    """The winner's out-of-fold predictions on all training rows. Raises RunError (TrainingFailed)."""
+    if best.answers is not None and len(best.answers) == len(work.target):
+        return best.answers
+    algorithm, parameters = best.record.algorithm, best.record.parameters
+    answers = np.empty((len(work.target), max(len(work.signature.classes), 1)))
+    try:
+        for (_, test), predicted in _predicted(work, algorithm, parameters):
+            answers[test] = predicted
+    except REFUSALS as error:
+        said = f"{algorithm} refuses {parameters} on all rows: {' '.join(str(error).split())}"
+        raise RunError("TrainingFailed", said) from error
+    return answers
 
 
 def _searched(work: _Work, candidates: tuple[Candidate, ...], told: Told) -> tuple[_Tried, Tuned]:

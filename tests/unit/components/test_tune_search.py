@@ -7,6 +7,7 @@ import pytest
 
 from perennial.contracts.request import Candidate, RunRequest, SearchRange
 from perennial.contracts.signature import Input, Signature
+from perennial_components.baseline.calibration import calibration_points
 from perennial_components.failure import RunError
 from perennial_components.storage import Encoded
 from perennial_components.tune import core
@@ -191,6 +192,35 @@ def test_folds_side_by_side_answer_as_one_after_the_other(monkeypatch: pytest.Mo
     beside = tune(wanted, SIGNATURE, made())
     assert [trial.folds for trial in alone[1].trials] == [trial.folds for trial in beside[1].trials]
     np.testing.assert_array_equal(alone[2].answers, beside[2].answers)
+
+
+def test_many_rows_are_searched_by_a_sample_and_the_winner_is_fitted_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = core._fitted
+
+    def counted(work: Any, algorithm: str, parameters: Any, places: Any) -> Any:
+        seen.append(len(work.target[places]))
+        return real(work, algorithm, parameters, places)
+
+    monkeypatch.setattr(core, "_fitted", counted)
+    monkeypatch.setattr(core, "SEARCH_ROWS", 60)
+    monkeypatch.setattr(core, "_LEAST_OF_CLASS", 20)
+    wanted = asked(Candidate("LogisticRegression"), Candidate("DecisionTree"))
+    _, _, out_of_fold = tune(wanted, SIGNATURE, made())
+    assert seen == [40] * 6 + [80] * 3 + [120]
+    assert ((out_of_fold.answers.sum(axis=1) - 1) ** 2 < 1e-12).all(), "every row is predicted"
+    seen.clear()
+    tune(wanted, SIGNATURE, made(share=0.1))
+    assert seen == [80] * 6 + [120], "a rare class would be left with too few rows"
+
+
+def test_calibration_takes_out_what_resampling_did() -> None:
+    rows = made(share=0.15, count=1200)
+    _, _, found = tune(asked(Candidate("LogisticRegression"), imbalance="Oversample"), SIGNATURE, rows)
+    happened = found.target == 1
+    raw, calibrated = zip(*calibration_points(found.answers[:, 1], happened), strict=True)
+    assert found.answers[:, 1].mean() > 1.5 * happened.mean()
+    assert np.interp(found.answers[:, 1], raw, calibrated).mean() == pytest.approx(happened.mean(), abs=0.02)
 
 
 def test_the_documents_table_is_the_catalogs() -> None:
