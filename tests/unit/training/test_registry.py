@@ -1,0 +1,104 @@
+"""What a run's verdict becomes in the registry, and what the run is asked so that there is one."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from perennial.contracts.result import ChampionMetrics, Gain, Interval
+from perennial.domain.training.request import read_started, spec_hash
+from perennial.domain.training.state import Snapshot
+from tests.unit.training.support import Cluster, a_deployment, a_training, result
+
+OUTPUT = "s3://artifacts/cardio/heart/"
+
+
+@dataclass
+class Insisting(Cluster):
+    """A world whose namespace has every version wait for a person."""
+
+    def snapshot(self) -> Snapshot:
+        made = super().snapshot()
+        return replace(made, following=replace(made.following, insists=True))
+
+
+def registered(cluster: Cluster, **changes: Any) -> Cluster:
+    """The world once a run has ended well."""
+    cluster.settle()
+    made = result(f"{OUTPUT}{cluster.run.number}", champion=changes.pop("champion", None), **changes.pop("metrics", {}))
+    cluster.end_run(made=msgspec.structs.replace(made, **changes))
+    cluster.settle()
+    return cluster
+
+
+@pytest.mark.parametrize(
+    ("world", "asked", "approval", "noted"),
+    [
+        (Cluster, "Automatic", "Approved", "Automatic"),
+        (Cluster, "Manual", "Pending", "Manual"),
+        (Insisting, "Automatic", "Pending", "Manual"),
+        (Insisting, "Manual", "Pending", "Manual"),
+    ],
+)
+def test_a_namespace_may_insist_on_a_person_whatever_the_spec_says(
+    world: type[Cluster], asked: str, approval: str, noted: str
+) -> None:
+    cluster = registered(world(a_training(approval=asked)))
+    version = cluster.versions["heart-v1"]
+    assert (version.spec.approval, version.spec.record.approval) == (approval, noted)
+    assert cluster.condition()[1] == ("Registered" if approval == "Approved" else "ApprovalPending")
+
+
+def test_a_failed_gate_needs_no_person() -> None:
+    cluster = registered(Insisting(a_training()), metrics={"roc_auc": 0.5})
+    assert cluster.versions["heart-v1"].spec.approval == "Rejected"
+
+
+def test_the_record_keeps_how_sure_the_figures_are() -> None:
+    cluster = registered(Cluster(), intervals={"roc_auc": Interval(0.85, 0.94)})
+    [(name, interval)] = cluster.versions["heart-v1"].spec.record.intervals.items()
+    assert (name, interval.low, interval.high) == ("roc_auc", 0.85, 0.94)
+
+
+def test_a_challenger_that_is_not_surely_better_is_rejected_with_the_gain_on_record() -> None:
+    gate = {"minImprovement": 0.01, "confidence": 0.95}
+    cluster = registered(Cluster(a_training(evaluation={"champion": gate})))
+    cluster.deployments.append(a_deployment("heart-v1"))
+    cluster.request("train/heart/again")
+    cluster.settle()
+    asked = read_started(cluster.config_maps[cluster.run.job])
+    assert asked is not None
+    assert asked.request.champion is not None
+    assert (asked.request.champion.metric, asked.request.champion.min_improvement) == ("roc_auc", 0.01)
+    gain = Gain("roc_auc", 0.02, -0.01, 0.05, 0.74, "PairedBootstrap")
+    cluster.end_run(
+        made=result(f"{OUTPUT}2", champion=ChampionMetrics("heart-v1", {"roc_auc": 0.88}, 76, gain=gain), roc_auc=0.9)
+    )
+    cluster.settle()
+    version = cluster.versions["heart-v2"]
+    assert version.spec.approval == "Rejected"
+    assert version.spec.record.champion is not None
+    assert version.spec.record.champion.verdict == "Unproven"
+    assert version.spec.record.champion.gain is not None
+    assert version.spec.record.champion.gain.probability == 0.74
+    assert cluster.run.outcome == "ChampionKept"
+    assert "with a probability of 0.74, 0.95 was asked for" in cluster.condition()[2]
+
+
+def test_the_run_is_asked_for_the_slices_of_fairness_gates() -> None:
+    fairness = [{"metric": "selection_rate", "by": "site", "minRatio": 0.8}]
+    gates = [{"metric": "recall", "min": 0.5, "by": "sex"}]
+    cluster = Cluster(a_training(evaluation={"gates": gates, "fairness": fairness}))
+    cluster.settle()
+    asked = read_started(cluster.config_maps[cluster.run.job])
+    assert asked is not None
+    assert asked.request.slices == ("sex", "site")
+
+
+def test_an_operator_that_knows_more_of_evaluation_retrains_nothing() -> None:
+    plain = a_training(evaluation={"champion": {}}).spec
+    same = a_training(evaluation={"champion": {}, "fairness": []}, retention={"versions": 3}).spec
+    other = a_training(evaluation={"champion": {"confidence": 0.9}}).spec
+    assert spec_hash(plain) == spec_hash(same)
+    assert spec_hash(plain) != spec_hash(other)
