@@ -15,6 +15,7 @@ from perennial.api.common import (
     Status,
     Time,
 )
+from perennial.api.evaluation import Retired
 
 
 class Resources(Model):
@@ -29,16 +30,54 @@ class Engine(Model):
 
     type: Literal["Embedded"] = Field(default="Embedded", description="Embedded: one Job a run, in this namespace.")
     resources: Resources = Resources()
-    deadline: PositiveDuration = Field(default="1h", description="A run that takes longer is ended and failed.")
+    deadline: PositiveDuration = Field(
+        default="1h", description="A run that takes longer is ended and failed; each attempt of it has as long."
+    )
+    ttl: PositiveDuration | None = Field(
+        default=None,
+        description="A finished run's Job and log go after so long; without it the last three runs' stay.",
+    )
+
+
+class Schedule(Model):
+    """When runs are started by the clock, as of a CronJob; missed times are made up for by one run."""
+
+    cron: str = Field(
+        min_length=1,
+        max_length=128,
+        pattern=r"^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
+        r"|[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4})$",
+        description="Minute, hour, day of the month, month, day of the week, such as 0 3 * * MON; or @hourly, @daily, "
+        "@weekly, @monthly, @yearly.",
+    )
+    time_zone: str = Field(
+        default="UTC",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$",
+        description="What the times are in, such as Europe/Berlin: a name of the IANA time zone database.",
+    )
+
+
+class Retry(Model):
+    """What is done about a run that the cluster or the store has let down; a run that failed by itself is over."""
+
+    limit: int = Field(default=2, ge=0, le=10, description="Attempts after the first one.")
+    backoff: PositiveDuration = Field(
+        default="30s", description="Wait before the second attempt; it doubles with each one, up to 10m."
+    )
 
 
 class Trigger(Status):
     """Why a run was started."""
 
-    type: Literal["Spec", "Drift", "Request"] = Field(
-        description="Spec: it is new or has changed. Drift: a DriftMonitor's action. Request: the annotation."
+    type: Literal["Spec", "Drift", "Request", "Data", "Schedule"] = Field(
+        description="Spec: it is new or has changed. Drift: a DriftMonitor's action. Request: the annotation. "
+        "Data: other data were found. Schedule: its time has come."
     )
-    id: str = Field(default="", max_length=128, description="Spec hash, action id or request id.")
+    id: str = Field(
+        default="", max_length=128, description="Spec hash, action id, request id, digest of the data, or time."
+    )
     by: str = Field(default="", max_length=256, description="Who asked, such as DriftMonitor/heart-disease.")
 
 
@@ -47,10 +86,13 @@ class Run(Status):
 
     number: int = Field(description="Runs are counted from 1.")
     trigger: Trigger
-    phase: Literal["Running", "Succeeded", "Failed"] = Field(description="How far it is.")
-    job: str = Field(max_length=63, description="The Job that runs it.")
+    phase: Literal["Running", "Succeeded", "Failed", "Cancelled"] = Field(description="How far it is.")
+    job: str = Field(max_length=63, description="The Job that runs it, the one of its last attempt.")
     image: str = Field(default="", max_length=512, description="Image that the run runs in.")
     launched: bool = Field(default=False, description="Whether its Job was made; a Job that is missing then is lost.")
+    attempt: int = Field(default=1, description="Attempts are counted from 1; each has a Job of its own.")
+    not_before: Time | None = Field(default=None, description="When the next attempt begins, while that is waited for.")
+    progress: str = Field(default="", max_length=256, description="How far it is, such as tune 4/9: trial 7/20.")
     started_at: Time = Field(description="When it was decided.")
     finished_at: Time | None = Field(default=None, description="When its outcome was seen.")
     version: str = Field(default="", max_length=63, description="The ModelVersion it made.")
@@ -67,6 +109,28 @@ class Run(Status):
     score: str = Field(default="", max_length=64, description="The figure to know it by, such as roc_auc 0.912.")
 
 
+class ScheduleStatus(Status):
+    """What has become of spec.schedule."""
+
+    of: str = Field(default="", max_length=200, description="The schedule that this is about: cron and time zone.")
+    answered: Time = Field(description="Times up to this one have had their run, or were dropped.")
+
+
+class DataStatus(Status):
+    """What is known of the data's content, by its SHA-256."""
+
+    job: str = Field(default="", max_length=63, description="The Job that looks at it now, if one does.")
+    spec_hash: str = Field(default="", max_length=64, description="Of the spec that this Job was started for.")
+    polls: int = Field(default=0, description="Number of the last poll.")
+    polled_at: Time | None = Field(default=None, description="When the last poll was started.")
+    sha256: str = Field(default="", max_length=64, description="What the last poll that succeeded has seen.")
+    rows: int | None = Field(default=None, description="How many rows it has seen.")
+    seen_at: Time | None = Field(default=None, description="When it has seen them.")
+    wanted: str = Field(default="", max_length=64, description="Other data that a run is still to be started for.")
+    tried: str = Field(default="", max_length=64, description="Data that need no other run, for one was tried on them.")
+    trained: str = Field(default="", max_length=64, description="What the last run that ended well was trained on.")
+
+
 class TrainingStatus(Status):
     """What the operator knows of the training."""
 
@@ -79,5 +143,13 @@ class TrainingStatus(Status):
     runs: list[Run] = Field(default=[], max_length=10, description="The last runs, newest first.")
     latest_version: str = Field(default="", max_length=63, description="The newest version that it made.")
     latest_score: str = Field(default="", max_length=64, description="That version's score.")
+    next_run: Time | None = Field(default=None, description="When spec.schedule starts the next run.")
+    schedule: ScheduleStatus | None = Field(default=None, description="What has become of spec.schedule.")
+    data: DataStatus = Field(default=DataStatus(), description="What is known of the data's content.")
+    retired: list[Retired] = Field(
+        default=[],
+        max_length=10,
+        description="Versions that spec.retention no longer keeps, until their files are gone.",
+    )
     handled_request: HandledRequest = ""
     handled_actions: HandledActions = Field(default=[])

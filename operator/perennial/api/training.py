@@ -7,11 +7,11 @@ from pydantic import ConfigDict, Field
 from perennial.api.candidates import AutoFeatures, CandidateSpec, FeaturesSpec, Tuning
 from perennial.api.common import Model, ModelName, Object, rules
 from perennial.api.data import DataSpec
-from perennial.api.evaluation import DEFAULT_METRIC, Evaluation, Metric
+from perennial.api.evaluation import DEFAULT_METRIC, Evaluation, Metric, Retention
 from perennial.api.run import Engine, Retry, Schedule, TrainingStatus
 from perennial.api.tracking import Tracking
 from perennial.contracts.request import CLASSIFIERS, REGRESSORS
-from perennial.contracts.result import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from perennial.contracts.result import CLASSIFICATION_METRICS, RATES, REGRESSION_METRICS
 from perennial.contracts.signature import Task
 
 _IN_TASK = f"(self.task == 'Regression' ? {list(REGRESSION_METRICS)} : {list(CLASSIFICATION_METRICS)})"
@@ -32,6 +32,13 @@ _TASK_RULES = (
     (
         f"self.evaluation.gates.all(gate, gate.metric in {_IN_TASK})",
         f"a gate's metric must be one of its task: {_WHICH}",
+    ),
+    (
+        (
+            f"self.evaluation.fairness.all(gate, gate.metric in {_IN_TASK}"
+            f" || (self.task == 'Classification' && gate.metric in {list(RATES)}))"
+        ),
+        f"a fairness gate's metric must be one of its task: {_WHICH}; Classification also {', '.join(RATES)}",
     ),
     (
         (
@@ -114,6 +121,7 @@ class TrainingSpec(Model):
         "under way goes on.",
     )
     retry: Retry = Retry()
+    retention: Retention | None = None
     tracking: Tracking | None = None
 
     @property

@@ -163,6 +163,15 @@ class RunResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     intervals: dict[str, Interval] = {}
 
 
+class DataSeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The termination message of a poll that has seen the data: what a run would record of them. A poll that has not
+    leaves a :class:`RunOutcome` that failed.
+    """
+
+    sha256: str
+    rows: int
+
+
 class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """The termination message (JSON, at most 4 KiB). ``message`` is for people: a failure's last lines, redacted."""
 

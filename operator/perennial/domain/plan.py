@@ -27,9 +27,13 @@ class Apply:
 
 @dataclass(frozen=True)
 class Create:
-    """Create once; that it exists already is success. For what is written once and never again."""
+    """Create once; that it exists already is success. For what is written once and never again.
+
+    ``apart``: see :class:`Plan`.
+    """
 
     manifest: dict[str, Any]
+    apart: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """ModelTraining: reads only what its present state can need, so that an idle one costs three requests."""
 
+import asyncio
+import contextlib
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from perennial.adapters.store import StoreSecretMissing, StoreUnavailable
@@ -11,52 +13,112 @@ from perennial.api.drift import DriftMonitor
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
-from perennial.contracts.names import FILE_RESULT, LABEL_RUN, LABEL_TRAINING
+from perennial.contracts.names import FILE_PROGRESS, FILE_RESULT, LABEL_NAME, LABEL_RUN, LABEL_TRAINING
 from perennial.contracts.objects import DigestMismatch, sha256
+from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
 from perennial.domain.plan import Plan
 from perennial.domain.training import decide as training
-from perennial.domain.training.request import Started, read_started
-from perennial.domain.training.run import Lost, Reported, observe
-from perennial.domain.training.state import Beginning, Fetched, Following, Snapshot, finished, running
+from perennial.domain.training import polling, progress
+from perennial.domain.training.request import Started, read_started, request_of
+from perennial.domain.training.run import Lost, Ongoing, Reported, observe, observe_poll
+from perennial.domain.training.state import (
+    Beginning,
+    Fetched,
+    Following,
+    Polling,
+    Render,
+    Snapshot,
+    finished,
+    running,
+)
 from perennial.domain.training.triggers import pending
 from perennial.reconcile.controller import Context
-from perennial.render.run_job import launch
+from perennial.reconcile.registry import insists_on_approval, read_registry
+from perennial.render.removal_job import removal
+from perennial.render.run_job import POLL, launch, launch_poll
+
+RENDER = Render(run=launch, poll=launch_poll, removal=removal)
+PROGRESS_EVERY = timedelta(seconds=10)
+PROGRESS_PATIENCE = 3.0
 
 Json = dict[str, Any]
 
 
 class TrainingController:
-    """Gathers and decides for ModelTrainings."""
+    """Gathers and decides for ModelTrainings. Of a run under way it remembers when it last asked how far that is."""
 
     kind = ModelTraining
 
+    def __init__(self) -> None:
+        self._asked: dict[str, tuple[datetime, Progress | None]] = {}
+
     async def gather(self, context: Context, raw: Json, now: datetime) -> Snapshot:
-        """Of the store it reads nothing but the root's address and, once, the result of a run that ended."""
+        """Of the store it reads nothing but the root's address, how far a run is, and the result of one that ended."""
         mine = ModelTraining.parse(raw)
         snapshot = Snapshot(training=mine, image=context.settings.components_image)
         if mine.metadata.deletion_timestamp is not None:
             return snapshot
         namespace = mine.metadata.namespace
         monitors = [DriftMonitor.parse(each) for each in await _list(context, namespace, DriftMonitor.KIND)]
+        runs, polls = await _jobs(context, mine)
         snapshot = replace(
             snapshot,
             monitors=tuple(each for each in monitors if each.spec.training == mine.metadata.name),
-            jobs=await _jobs(context, mine),
+            jobs=runs,
+            polling=await _polling(context, mine, polls, now),
             latest=await _latest(context, mine),
+            registry=await read_registry(context, mine),
         )
         run = running(mine.status.runs)
+        asked = bool(pending(mine, snapshot.monitors, now))
         if run is None:
-            return await _before_start(context, snapshot) if pending(mine, snapshot.monitors) else snapshot
-        config_map = await context.api.get("v1", "ConfigMap", namespace, run.job)
+            self._asked.pop(mine.metadata.uid, None)
+            return await _before_start(context, snapshot) if asked and not mine.spec.suspend else snapshot
+        if asked and mine.spec.concurrency_policy == "Replace":
+            snapshot = replace(snapshot, deployments=await _deployments(context, namespace))
+        config_map = await context.api.get("v1", "ConfigMap", namespace, request_of(run.job))
         snapshot = replace(snapshot, started=read_started(config_map))
         if run.launched:
-            return await _after_launch(context, snapshot, run, now)
+            return await self._progress(context, await _after_launch(context, snapshot, run, now), now)
         return await _before_launch(context, snapshot) if snapshot.started is None else snapshot
+
+    async def _progress(self, context: Context, snapshot: Snapshot, now: datetime) -> Snapshot:
+        """With what the run says of itself. Whatever goes wrong there is nobody's trouble."""
+        begun, following, uid = snapshot.started, snapshot.following, snapshot.training.metadata.uid
+        if begun is None or not isinstance(following.ending, Ongoing) or following.ending.reason:
+            return snapshot
+        at, known = self._asked.get(uid, (None, None))
+        if at is None or not timedelta() <= now - at < PROGRESS_EVERY:
+            known = None
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                address = f"{begun.request.output}/{FILE_PROGRESS}"
+                async with asyncio.timeout(PROGRESS_PATIENCE):
+                    data = await context.store.find(snapshot.training.metadata.namespace, address)
+                known = progress.read(data) if data is not None else None
+            self._asked[uid] = now, known
+        return replace(snapshot, following=replace(following, progress=known))
 
     def decide(self, snapshot: Snapshot, now: datetime) -> Plan:
         """See :func:`perennial.domain.training.decide.decide`."""
-        return training.decide(snapshot, now, launch)
+        return training.decide(snapshot, now, RENDER)
+
+
+async def _polling(context: Context, mine: ModelTraining, jobs: tuple[str, ...], now: datetime) -> Polling:
+    """The poll under way, or what is needed to start one that is due."""
+    namespace, name = mine.metadata.namespace, mine.status.data.job
+    if name:
+        job = await context.api.get("batch/v1", "Job", namespace, name)
+        pods = await context.api.list(
+            "v1", "Pod", namespace, labels=f"{LABEL_TRAINING}={mine.metadata.name},{LABEL_NAME}={POLL}"
+        )
+        return Polling(jobs=jobs, ending=observe_poll(job, [pod for pod in pods if _made_by(pod, name)], now))
+    if polling.wait(mine, now) != 0:
+        return Polling(jobs=jobs)
+    try:
+        return Polling(jobs=jobs, root=await context.store.root(namespace))
+    except StoreUnavailable as error:
+        return Polling(jobs=jobs, store=_reason(error))
 
 
 async def _before_start(context: Context, snapshot: Snapshot) -> Snapshot:
@@ -100,8 +162,11 @@ async def _after_launch(context: Context, snapshot: Snapshot, run: Run, now: dat
         fetched = await _fetch(context, snapshot, run, begun)
     except StoreUnavailable as error:
         return replace(snapshot, store=_reason(error))
-    versions = await _versions(context, namespace) if fetched.data is not None else ()
-    return replace(snapshot, following=Following(ending=ending, fetched=fetched, versions=versions))
+    if fetched.data is None:
+        return replace(snapshot, following=Following(ending=ending, fetched=fetched))
+    versions, insists = await _versions(context, namespace), await insists_on_approval(context, namespace)
+    following = Following(ending=ending, fetched=fetched, versions=versions, insists=insists)
+    return replace(snapshot, following=following)
 
 
 async def _fetch(context: Context, snapshot: Snapshot, run: Run, begun: Started) -> Fetched:
@@ -151,14 +216,16 @@ async def _version(context: Context, namespace: str, name: str) -> ModelVersion 
     return ModelVersion.parse(raw) if raw else None
 
 
-async def _jobs(context: Context, mine: ModelTraining) -> tuple[tuple[int, str], ...]:
+async def _jobs(context: Context, mine: ModelTraining) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...]]:
+    """The training's Jobs: (number, name) of those of runs, and the names of those of polls."""
     found = await context.api.list(
         "batch/v1", "Job", mine.metadata.namespace, labels=f"{LABEL_TRAINING}={mine.metadata.name}", metadata_only=True
     )
-    return tuple(
-        (int(each["metadata"]["labels"].get(LABEL_RUN, "0")), each["metadata"]["name"])
-        for each in found
-        if _owned(each, mine.metadata.uid)
+    mine_alone = [each["metadata"] for each in found if _owned(each, mine.metadata.uid)]
+    runs = [each for each in mine_alone if each["labels"].get(LABEL_NAME) != POLL]
+    return (
+        tuple((int(each["labels"].get(LABEL_RUN, "0")), each["name"]) for each in runs),
+        tuple(each["name"] for each in mine_alone if each not in runs),
     )
 
 
@@ -166,13 +233,12 @@ async def _pods(context: Context, snapshot: Snapshot, run: Run) -> list[Json]:
     metadata = snapshot.training.metadata
     labels = f"{LABEL_TRAINING}={metadata.name},{LABEL_RUN}={run.number}"
     found = await context.api.list("v1", "Pod", metadata.namespace, labels=labels)
-    return [
-        pod
-        for pod in found
-        if any(
-            owner["kind"] == "Job" and owner["name"] == run.job for owner in pod["metadata"].get("ownerReferences", ())
-        )
-    ]
+    return [pod for pod in found if _made_by(pod, run.job)]
+
+
+def _made_by(pod: Json, job: str) -> bool:
+    owners = pod["metadata"].get("ownerReferences", ())
+    return any(owner["kind"] == "Job" and owner["name"] == job for owner in owners)
 
 
 def _owned(raw: Json, uid: str) -> bool:

@@ -1,4 +1,7 @@
-"""The Job of a run, and the ConfigMap with what it is asked to do. Restricted Pod Security, no token, one try."""
+"""The Jobs of a run and of a poll of its data, and the ConfigMaps with what they are asked to do.
+
+Restricted Pod Security, no token, one try.
+"""
 
 from typing import Any
 
@@ -14,12 +17,18 @@ from perennial.contracts.names import (
     STORE_SECRET,
 )
 from perennial.domain.plan import Create, Step
-from perennial.domain.training.request import REQUEST_KEY, Started
+from perennial.domain.training.request import REQUEST_KEY, Started, request_of
 from perennial.domain.training.run import CONTAINER
 
 USER = 65532
 REQUEST_FOLDER = "/etc/perennial"
 TMP_LIMIT = "2Gi"
+POLL = "poll"
+"""Of a poll's Job and pod: the value of the label app.kubernetes.io/name."""
+POLL_DEADLINE = 900
+POLL_TTL = 3600
+"""Seconds. The operator deletes the Job of a poll that it has looked at: this is for those that it never will."""
+POLL_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 
 Json = dict[str, Any]
 
@@ -29,54 +38,81 @@ def launch(training: ModelTraining, run: Run, begun: Started) -> tuple[Step, ...
     return Create(config_map(training, run, begun)), Create(job(training, run, begun))
 
 
-def config_map(training: ModelTraining, run: Run, begun: Started) -> Json:
-    """The request and the definition behind it; immutable, so that what a run was asked stays what it was."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _metadata(training, run),
-        "immutable": True,
-        "data": begun.data(),
+def launch_poll(training: ModelTraining, name: str, image: str, begun: Started) -> tuple[Step, ...]:
+    """As :func:`launch`, of a poll of the data: what it is asked is a run's request, of which it reads the data."""
+    labels = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_NAME: POLL, LABEL_TRAINING: training.metadata.name}
+    metadata = _metadata(training, name, labels)
+    # It reads what a run would read: what is enough for that is enough for this.
+    resources = {"requests": POLL_REQUESTS, "limits": {"memory": begun.spec.engine.resources.memory}}
+    container = _container("perennial_components.poll", image, begun, resources)
+    spec = {
+        **_once(POLL_DEADLINE, _pod(name, labels, container)),
+        "ttlSecondsAfterFinished": POLL_TTL,
     }
+    return (
+        Create(_config_map(metadata, begun), apart=POLL),
+        Create({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}, apart=POLL),
+    )
+
+
+def config_map(training: ModelTraining, run: Run, begun: Started) -> Json:
+    """The request and the definition behind it, one for all attempts."""
+    return _config_map(_metadata(training, request_of(run.job), _labels(training, run)), begun)
 
 
 def job(training: ModelTraining, run: Run, begun: Started) -> Json:
     """One pod, one try, bounded in time by ``spec.engine.deadline``."""
-    engine = begun.spec.engine
+    engine, labels = begun.spec.engine, _labels(training, run)
     compute = {"cpu": engine.resources.cpu, "memory": engine.resources.memory}
+    resources = {"requests": compute, "limits": {"memory": compute["memory"]}}
+    container = _container("perennial_components.runner", run.image, begun, resources)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(training, run),
+        "metadata": _metadata(training, run.job, labels),
+        "spec": _once(max(1, int(seconds(engine.deadline))), _pod(request_of(run.job), labels, container)),
+    }
+
+
+def _config_map(metadata: Json, begun: Started) -> Json:
+    """Immutable, so that what was asked stays what it was."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "immutable": True, "data": begun.data()}
+
+
+def _once(deadline: int, template: Json) -> Json:
+    return {
+        "backoffLimit": 0,
+        "completions": 1,
+        "parallelism": 1,
+        "activeDeadlineSeconds": deadline,
+        "template": template,
+    }
+
+
+def _pod(request: str, labels: dict[str, str], container: Json) -> Json:
+    """The pod's template; ``request`` is the name of the ConfigMap that it reads."""
+    return {
+        "metadata": {"labels": labels},
         "spec": {
-            "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
-            "activeDeadlineSeconds": max(1, int(seconds(engine.deadline))),
-            "template": {
-                "metadata": {"labels": _labels(training, run)},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": 10,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": USER,
-                        "runAsGroup": USER,
-                        "fsGroup": USER,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    "containers": [_container(run, begun, compute)],
-                    "volumes": [
-                        {
-                            "name": "request",
-                            "configMap": {"name": run.job, "items": [{"key": REQUEST_KEY, "path": REQUEST_KEY}]},
-                        },
-                        {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
-                    ],
-                },
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 10,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
             },
+            "containers": [container],
+            "volumes": [
+                {
+                    "name": "request",
+                    "configMap": {"name": request, "items": [{"key": REQUEST_KEY, "path": REQUEST_KEY}]},
+                },
+                {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
+            ],
         },
     }
 
@@ -86,19 +122,19 @@ def _secrets(begun: Started) -> list[str]:
     return [STORE_SECRET, *([tracking.mlflow.secret] if tracking and tracking.mlflow.secret else [])]
 
 
-def _container(run: Run, begun: Started, compute: dict[str, str]) -> Json:
+def _container(module: str, image: str, begun: Started, resources: Json) -> Json:
     return {
         "name": CONTAINER,
-        "image": run.image,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "perennial_components.runner"],
+        "command": ["python", "-m", module],
         "env": [
             {"name": "PERENNIAL_REQUEST_FILE", "value": f"{REQUEST_FOLDER}/{REQUEST_KEY}"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own empty volume
         ],
         "envFrom": [{"secretRef": {"name": name}} for name in _secrets(begun)],
         "workingDir": "/tmp",  # noqa: S108 - the pod's own empty volume
-        "resources": {"requests": compute, "limits": {"memory": compute["memory"]}},
+        "resources": resources,
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "securityContext": {
@@ -122,11 +158,11 @@ def _labels(training: ModelTraining, run: Run) -> dict[str, str]:
     }
 
 
-def _metadata(training: ModelTraining, run: Run) -> Json:
+def _metadata(training: ModelTraining, name: str, labels: dict[str, str]) -> Json:
     return {
-        "name": run.job,
+        "name": name,
         "namespace": training.metadata.namespace,
-        "labels": _labels(training, run),
+        "labels": labels,
         "ownerReferences": [
             {
                 "apiVersion": API_VERSION,

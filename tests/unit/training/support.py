@@ -14,18 +14,22 @@ from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_RESULT, FILE_SIGNATURE
 from perennial.contracts.objects import sha256
+from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import ChampionMetrics, DataSummary, RunOutcome, RunResult, SliceMetrics
+from perennial.contracts.result import ChampionMetrics, DataSeen, DataSummary, RunOutcome, RunResult, SliceMetrics
 from perennial.contracts.signature import Input, Signature
 from perennial.domain.plan import Create, Delete, Event, Plan
 from perennial.domain.training import decide as training
-from perennial.domain.training.request import Started, read_started
-from perennial.domain.training.run import Lost, Reported, observe
-from perennial.domain.training.state import Beginning, Fetched, Following, Snapshot, finished, running
-from perennial.render.run_job import launch
+from perennial.domain.training import polling
+from perennial.domain.training.request import Started, read_started, request_of
+from perennial.domain.training.run import Lost, Reported, observe, observe_poll
+from perennial.domain.training.state import Beginning, Fetched, Following, Polling, Render, Snapshot, finished, running
+from perennial.render.removal_job import removal
+from perennial.render.run_job import POLL, launch, launch_poll
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ROOT = "s3://artifacts"
+RENDER = Render(run=launch, poll=launch_poll, removal=removal)
 Json = dict[str, Any]
 
 
@@ -147,6 +151,7 @@ class Cluster:
     store: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, ModelVersion] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    progress: Progress | None = None
     trouble: tuple[str, str] | None = None
 
     @property
@@ -167,7 +172,7 @@ class Cluster:
     def snapshot(self) -> Snapshot:
         """What gather would read."""
         run, last = running(self.status.runs), finished(self.status.runs)
-        begun = read_started(self.config_maps.get(run.job)) if run else None
+        begun = read_started(self.config_maps.get(request_of(run.job))) if run else None
         numbers = [int(uri.split("/")[5]) for uri in self.store]
         serving = next((each.status.stable.version for each in self.deployments if each.status.stable), "")
         made = Snapshot(
@@ -175,7 +180,12 @@ class Cluster:
             image="components:1",
             monitors=tuple(self.monitors),
             deployments=tuple(self.deployments),
-            jobs=tuple((int(job["metadata"]["labels"]["perennial.dev/run"]), name) for name, job in self.jobs.items()),
+            jobs=tuple(
+                (int(job["metadata"]["labels"]["perennial.dev/run"]), name)
+                for name, job in self.jobs.items()
+                if name not in self.polls
+            ),
+            polling=self._polling(),
             started=begun,
             store=self.trouble,
             beginning=Beginning(
@@ -189,11 +199,27 @@ class Cluster:
         )
         return replace(made, following=self._following(run, begun)) if run and run.launched else made
 
+    @property
+    def polls(self) -> list[str]:
+        """The names of the polls' Jobs."""
+        return [
+            name for name, job in self.jobs.items() if job["metadata"]["labels"].get("app.kubernetes.io/name") == POLL
+        ]
+
+    def _polling(self) -> Polling:
+        name = self.status.data.job
+        if name:
+            ending = observe_poll(self.jobs.get(name), self.pods.get(name, []), self.now)
+            return Polling(jobs=tuple(self.polls), ending=ending)
+        if polling.wait(self.training, self.now) != 0:
+            return Polling(jobs=tuple(self.polls))
+        return Polling(jobs=tuple(self.polls), root="" if self.trouble else ROOT, store=self.trouble)
+
     def _following(self, run: Run, begun: Started | None) -> Following:
         engine = self.training.spec.engine
         ending = observe(self.jobs.get(run.job), self.pods.get(run.job, []), engine, self.now)
         if begun is None or self.trouble or not (run.result or isinstance(ending, Reported | Lost)):
-            return Following(ending)
+            return Following(ending, progress=self.progress)
         address = f"{begun.request.output}/{FILE_RESULT}"
         data = self.store.get(address)
         fetched = Fetched(data, Artifact(address, sha256(data), len(data))) if data is not None else Fetched()
@@ -201,7 +227,7 @@ class Cluster:
 
     def step(self, *, steps: int | None = None, status: bool = True) -> Plan:
         """Decides; carries out the first ``steps`` (None: all), then writes the status if ``status``."""
-        plan = training.decide(self.snapshot(), self.now, launch)
+        plan = training.decide(self.snapshot(), self.now, RENDER)
         for each in plan.steps[:steps]:
             self._carry_out(each)
         if status and plan.status is not None:
@@ -242,6 +268,11 @@ class Cluster:
                 succeeded=True, result=Artifact(f"{output}/{FILE_RESULT}", sha256(content), len(content))
             )
         self.pods[run.job] = [ended_pod(outcome)]
+
+    def end_poll(self, sha256: str = "", *, rows: int = 303, failure: RunOutcome | None = None) -> None:
+        """Ends the poll under way: it has seen this, or it failed."""
+        told = msgspec.json.encode(failure or DataSeen(sha256=sha256, rows=rows)).decode()
+        self.pods[self.status.data.job] = [ended_pod(told, exit_code=1 if failure else 0)]
 
     def change(self, **spec_changes: Any) -> None:
         """Edits the spec."""

@@ -148,7 +148,7 @@ FAILURE = RunOutcome(
     ],
 )  # fmt: skip
 def test_a_failed_run_says_why_and_is_not_repeated(pod: dict, job: dict, reason: str, parts: list[str]) -> None:
-    cluster = launched()
+    cluster = launched(Cluster(a_training(retry={"limit": 0})))
     labels = cluster.jobs[cluster.run.job]["metadata"]["labels"]
     cluster.jobs[cluster.run.job] = a_job(cluster.run.job, **job)
     cluster.jobs[cluster.run.job]["metadata"]["labels"] = labels

@@ -2,45 +2,54 @@
 
 A run goes through these states, each written before the next is begun, so that the operator may end anywhere:
 started (its number is taken and its triggers are answered) → launched (ConfigMap and Job are made) → reserved (it
-ended well: its result, finish time and version number are recorded) → Succeeded (the ModelVersion is made) or Failed.
+ended well: its result, finish time and version number are recorded) → Succeeded (the ModelVersion is made), Failed or
+Cancelled. Where the cluster has let it down it goes from launched back to started, with another attempt.
 
-One run at a time. What changes or is asked meanwhile waits for its end: a run is judged by the spec that it was started
-for, and a changed spec starts the next. A failed run is not repeated until something new asks for one.
+One run at a time. What changes or is asked meanwhile waits for its end, unless spec.concurrencyPolicy says otherwise: a
+run is judged by the spec that it was started for, and a changed spec starts the next. A run that failed by itself is
+not repeated until something new asks for one.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from perennial.api.run import Run, Trigger
+from perennial.api.common import seconds
+from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import Delete, Plan
-from perennial.domain.training import triggers
+from perennial.domain.training import attempts, polling, progress, retire, schedule, triggers
+from perennial.domain.training.interrupt import interrupted
 from perennial.domain.training.register import fail, register
-from perennial.domain.training.request import job_name, spec_hash, started
+from perennial.domain.training.request import job_name, request_of, spec_hash, started
 from perennial.domain.training.run import Failed, Lost, Ongoing
-from perennial.domain.training.state import JOBS_KEPT, Draft, Launch, Snapshot, Trouble, running
+from perennial.domain.training.state import JOBS_KEPT, Draft, Render, Snapshot, Trouble, running
 from perennial.domain.training.status import conclude
 
-RUNNING_AGAIN = 30.0
+RUNNING_AGAIN = 10.0
 STORE_AGAIN = 15.0
 BLOCKED_AGAIN = 60.0
 
 
-def decide(snapshot: Snapshot, now: datetime, launch: Launch) -> Plan:
-    """What is to be done about the ModelTraining; ``launch`` renders what a run is made of."""
+def decide(snapshot: Snapshot, now: datetime, render: Render) -> Plan:
+    """What is to be done about the ModelTraining; ``render`` makes the manifests."""
     training = snapshot.training
     if training.metadata.deletion_timestamp is not None:
         return Plan()
     draft = Draft.of(snapshot, now)
     latest = snapshot.latest
+    schedule.look(draft)
     run = running(draft.status.runs)
     if run is None:
         _start(draft)
+    elif interrupted(draft, run):
+        pass
     elif not run.launched:
-        _launch(draft, run, launch)
+        _launch(draft, run, render)
     else:
         latest = _follow(draft, run) or latest
     _prune(draft)
+    polling.look(draft, render)
+    retire.look(draft, render)
     conclude(draft, latest)
     return draft.plan()
 
@@ -51,16 +60,19 @@ def decide(snapshot: Snapshot, now: datetime, launch: Launch) -> Plan:
 def _start(draft: Draft) -> None:
     """Starts a run where something asks for one and nothing stands against it; refuses what no longer holds."""
     snapshot = draft.snapshot
-    waiting = triggers.pending(draft.training, snapshot.monitors)
+    waiting = triggers.pending(draft.training, snapshot.monitors, draft.now)
     if not waiting:
         return
-    current = _refuse(draft, waiting)
+    _refuse_request(draft, waiting.request)
+    if draft.training.spec.suspend:
+        return
+    current = _refuse_actions(draft, waiting)
     trigger = triggers.first(waiting, current)
     if trigger is None:
         return
     draft.trouble = _obstacle(draft)
     if draft.trouble:
-        draft.requeue = STORE_AGAIN if draft.trouble.reason.startswith("Store") else BLOCKED_AGAIN
+        draft.again(STORE_AGAIN if draft.trouble.reason.startswith("Store") else BLOCKED_AGAIN)
         return
     number = _next_number(draft)
     draft.add_run(
@@ -74,11 +86,11 @@ def _start(draft: Draft) -> None:
         )
     )
     _answer(draft, waiting, current)
-    draft.event("RunStarted", f"run {number} starts: {_because(trigger, current)}")
-    draft.requeue = 0.0
+    draft.event("RunStarted", f"run {number} starts: {triggers.because(trigger, current)}")
+    draft.again(0.0)
 
 
-def _refuse(draft: Draft, waiting: triggers.Pending) -> list[triggers.Asked]:
+def _refuse_actions(draft: Draft, waiting: triggers.Pending) -> list[triggers.Asked]:
     """Acknowledges without a run what no longer holds; returns the actions that do hold."""
     current: list[triggers.Asked] = []
     refused: list[triggers.Asked] = []
@@ -90,29 +102,35 @@ def _refuse(draft: Draft, waiting: triggers.Pending) -> list[triggers.Asked]:
             current.append(asked)
     if refused:
         draft.set(handled_actions=triggers.handled(draft.training, draft.snapshot.monitors, refused))
-    if waiting.refusal:
-        draft.set(handled_request=waiting.request)
-        draft.event("RequestRefused", f"request {waiting.request} was refused: {waiting.refusal}", warning=True)
     return current
+
+
+def _refuse_request(draft: Draft, request: triggers.Request | None) -> None:
+    """Says at once to a person why nothing comes of the request, where nothing does."""
+    if request is None:
+        return
+    why = request.refusal
+    if not why and request.verb == triggers.CANCEL:
+        why = "no run is under way"
+    if not why and draft.training.spec.suspend:
+        why = "spec.suspend is true; set it to false, and ask again"
+    if why:
+        draft.set(handled_request=request.id)
+        draft.event("RequestRefused", f"request {request.id} was refused: {why}", warning=True)
 
 
 def _answer(draft: Draft, waiting: triggers.Pending, current: list[triggers.Asked]) -> None:
     """Everything that waited is answered by the run that starts now."""
     draft.set(
         spec_hash=spec_hash(draft.training.spec),
-        handled_request=waiting.request or draft.status.handled_request,
+        handled_request=waiting.request.id if waiting.request else draft.status.handled_request,
         handled_actions=triggers.handled(draft.training, draft.snapshot.monitors, waiting.actions),
     )
+    polling.answer(draft, anew=bool(waiting.spec))
+    if waiting.schedule:
+        schedule.answer(draft)
     for asked in current:
         draft.event("ActionTaken", f"action {asked.action.id} of DriftMonitor {asked.monitor} is answered by this run")
-
-
-def _because(trigger: Trigger, current: list[triggers.Asked]) -> str:
-    if trigger.type == "Spec":
-        return "the spec is new or has changed"
-    if trigger.type == "Request":
-        return f"it was requested ({trigger.id})"
-    return f"{trigger.by} asked for it: {current[0].action.reason or current[0].action.id}"
 
 
 def _obstacle(draft: Draft) -> Trouble | None:
@@ -152,21 +170,23 @@ def _next_number(draft: Draft) -> int:
 # --- launching and following --------------------------------------------------------------------------------------
 
 
-def _launch(draft: Draft, run: Run, launch: Launch) -> None:
+def _launch(draft: Draft, run: Run, render: Render) -> None:
     """Makes the run's ConfigMap and Job; a ConfigMap that stands already says what the run was started for."""
     snapshot = draft.snapshot
+    if attempts.waits(draft, run):
+        return
     if snapshot.started is None and snapshot.store:
         reason, message = snapshot.store
         draft.trouble = Trouble(reason, message, "Pending")
-        draft.requeue = STORE_AGAIN
+        draft.again(STORE_AGAIN)
         return
     beginning = snapshot.beginning
     begun = snapshot.started or started(draft.training, run, beginning.root, beginning.champion)
-    draft.steps += launch(draft.training, run, begun)
+    draft.steps += render.run(draft.training, run, begun)
     trigger = run.trigger.model_copy(update={"id": begun.spec_hash}) if run.trigger.type == "Spec" else run.trigger
-    draft.set_run(run, launched=True, trigger=trigger)
+    draft.set_run(run, launched=True, trigger=trigger, not_before=None, outcome="")
     draft.set(spec_hash=begun.spec_hash)
-    draft.requeue = RUNNING_AGAIN
+    draft.again(RUNNING_AGAIN)
 
 
 def _follow(draft: Draft, run: Run) -> ModelVersion | None:
@@ -174,27 +194,57 @@ def _follow(draft: Draft, run: Run) -> ModelVersion | None:
     snapshot = draft.snapshot
     ending, fetched = snapshot.following.ending, snapshot.following.fetched
     if run.result is None and isinstance(ending, Ongoing):
-        draft.requeue = RUNNING_AGAIN
+        draft.again(RUNNING_AGAIN)
         draft.trouble = Trouble(ending.reason, ending.message, "Pending") if ending.reason else None
+        draft.set_run(run, progress=progress.told(snapshot.following.progress) or run.progress)
         return None
+    run = draft.set_run(run, progress="")
     if run.result is None and isinstance(ending, Failed):
-        fail(draft, run, ending.reason, ending.message, ending.at)
+        if not attempts.again(draft, run, ending):
+            fail(draft, run, ending.reason, ending.message, ending.at)
         return None
     if snapshot.started is None:
         at = ending.at if isinstance(ending, Lost) else draft.now
-        fail(draft, run, "RunLost", f"its ConfigMap {run.job}, which says what was asked for, is gone", at)
+        fail(draft, run, "RunLost", f"its ConfigMap {request_of(run.job)}, which says what was asked for, is gone", at)
         return None
     if fetched is None:
         reason, message = snapshot.store or ("StoreUnavailable", "the run's result has not been read")
         draft.trouble = Trouble(reason, f"run {run.number} has ended, its result cannot be read: {message}", "Running")
-        draft.requeue = STORE_AGAIN
+        draft.again(STORE_AGAIN)
         return None
-    return register(draft, run, snapshot.started, fetched)
+    if fetched.data is None and fetched.broken is None and run.result is None and attempts.again(draft, run, ending):
+        return None
+    made = register(draft, run, snapshot.started, fetched)
+    if made is not None:
+        polling.learn(draft, made.spec.record.data.sha256)
+    return made
 
 
 def _prune(draft: Draft) -> None:
-    """Deletes all but the newest Jobs, the ConfigMap first: a Job that is left shows that there is something to do."""
-    namespace = draft.training.metadata.namespace
-    for _, name in sorted(draft.snapshot.jobs, reverse=True)[JOBS_KEPT:]:
-        draft.steps.append(Delete("v1", "ConfigMap", namespace, name))
-        draft.steps.append(Delete("batch/v1", "Job", namespace, name))
+    """Deletes the Jobs of all but the newest runs, and those that are older than spec.engine.ttl.
+
+    The ConfigMap goes first: a Job that is left shows that there is something to do.
+    """
+    namespace, jobs = draft.training.metadata.namespace, draft.snapshot.jobs
+    kept = set(sorted({number for number, _ in jobs}, reverse=True)[:JOBS_KEPT]) - _expired(draft)
+    for number, name in sorted(jobs, reverse=True):
+        if number not in kept:
+            draft.steps.append(Delete("v1", "ConfigMap", namespace, request_of(name)))
+            draft.steps.append(Delete("batch/v1", "Job", namespace, name))
+
+
+def _expired(draft: Draft) -> set[int]:
+    """The numbers of the runs that ended so long ago that their Jobs go."""
+    ttl, expired = draft.training.spec.engine.ttl, set[int]()
+    if ttl is None:
+        return expired
+    with_jobs = {number for number, _ in draft.snapshot.jobs}
+    for run in draft.status.runs:
+        if run.finished_at is None or run.number not in with_jobs:
+            continue
+        left = (run.finished_at + timedelta(seconds=seconds(ttl)) - draft.now).total_seconds()
+        if left <= 0:
+            expired.add(run.number)
+        else:
+            draft.again(left)
+    return expired

@@ -29,7 +29,7 @@ REQUEST_KEY = "request.json"
 SPEC_KEY = "training.json"
 _HASH_LENGTH = 16
 _ATTEMPT = re.compile(r"-r\d+$")
-_NOT_HASHED = {
+_NOT_HASHED: dict[str, Any] = {
     **dict.fromkeys(
         ("approval", "engine", "tracking", "schedule", "concurrency_policy", "suspend", "retry", "retention"), True
     ),

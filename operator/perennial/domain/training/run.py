@@ -11,7 +11,7 @@ from perennial.api.common import parse_time
 from perennial.api.run import Engine
 from perennial.contracts.names import STORE_SECRET
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import RunOutcome
+from perennial.contracts.result import DataSeen, RunOutcome
 
 CONTAINER = "run"
 NO_POD_AFTER = timedelta(seconds=60)
@@ -49,10 +49,30 @@ class Failed:
 
 @dataclass(frozen=True)
 class Lost:
-    """It ended, and its own account is lost: whether it succeeded only its files can tell."""
+    """It ended, and its own account is lost: whether it succeeded only its files can tell.
+
+    ``disrupted``: the pod was taken away, by its node's end most often; nobody deleted the Job.
+    """
 
     why: str
     at: datetime
+    disrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a poll has found the data to be."""
+
+    data: DataSeen
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Why a poll has not seen the data."""
+
+    reason: str
+    message: str
 
 
 Ending = Ongoing | Reported | Failed | Lost
@@ -75,11 +95,48 @@ def observe(job: Json | None, pods: Sequence[Json], engine: Engine, now: datetim
     if end.get("reason") == "DeadlineExceeded":
         message = f"the run took longer than spec.engine.deadline ({engine.deadline}): raise it, or search less"
         return Failed("DeadlineExceeded", message, at)
-    if pod and pod.get("status", {}).get("reason") == "Evicted":
-        return Failed("Evicted", f"the node put the run's pod out: {pod['status'].get('message', '')}", at)
+    if pod and (why := _evicted(pod)):
+        return Failed("Evicted", f"the run's pod was put out: {why}", at)
     if terminated and terminated.get("exitCode"):
         return Failed("InternalError", f"the run ended with exit code {terminated['exitCode']} and no word why", at)
-    return Lost("its pod left no account", at)
+    return Lost("its pod left no account", at, disrupted=True)
+
+
+def observe_poll(job: Json | None, pods: Sequence[Json], now: datetime) -> Seen | Unseen | None:
+    """How the poll of ``job`` ended; None while it has not. ``pods`` are its pods."""
+    terminated = next((state for pod in pods if (state := _state(pod, "terminated"))), {})
+    message = terminated.get("message") or ""
+    try:
+        return Seen(msgspec.json.decode(message, type=DataSeen), _time(terminated.get("finishedAt"), now))
+    except msgspec.DecodeError:
+        pass
+    if (outcome := _outcome(message)) and not outcome.succeeded:
+        return Unseen(outcome.reason or "InternalError", outcome.message or "it does not say why")
+    if job is None:
+        return Unseen("PollLost", "its Job is gone, and what it has seen with it")
+    end = _condition(job, "Failed") or _condition(job, "Complete")
+    if not end:
+        return None
+    if terminated.get("reason") == "OOMKilled":
+        return Unseen("OOMKilled", "it needed more memory than its limit")
+    if end.get("reason") == "DeadlineExceeded":
+        trouble = next((each for each in map(_waiting, pods) if each), "")
+        return Unseen("DeadlineExceeded", "it took too long" + (f": {trouble}" if trouble else ""))
+    return Unseen("PollLost", f"it ended without a word (exit code {terminated.get('exitCode', 'unknown')})")
+
+
+def _waiting(pod: Json) -> str:
+    waiting = _state(pod, "waiting")
+    return str(waiting.get("message") or waiting.get("reason") or "")
+
+
+def _evicted(pod: Json) -> str:
+    """Why the pod was taken off its node, if it was: for want of something there, or as the node was drained."""
+    status = pod.get("status", {})
+    disrupted = _condition(pod, "DisruptionTarget")
+    if disrupted:
+        return f"{disrupted.get('reason', '')}: {disrupted.get('message', '')}"
+    return str(status.get("message") or "its node says no more") if status.get("reason") == "Evicted" else ""
 
 
 def _told(pod: Json, terminated: Json, engine: Engine, now: datetime) -> Ending | None:

@@ -10,13 +10,18 @@ from perennial.api.drift import DriftMonitor
 from perennial.api.run import Run, TrainingStatus
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
+from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
+from perennial.domain.conditions import Truth
 from perennial.domain.plan import Event, Plan, Step
 from perennial.domain.training.request import Started
-from perennial.domain.training.run import Ending, Ongoing
+from perennial.domain.training.run import Ending, Ongoing, Seen, Unseen
 
 RUNS_KEPT = 10
 JOBS_KEPT = 3
+
+Said = tuple[Truth, str, str]
+"""What a condition says: (status, reason, message)."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,49 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Following:
-    """How the run under way stands. ``versions`` are read once it is to be registered."""
+    """How the run under way stands. ``versions`` are read once it is to be registered, and so is whether the namespace
+    ``insists`` on a person's approval; ``progress`` is what it last said of itself (None: nothing that can be read).
+    """
 
     ending: Ending = field(default_factory=Ongoing)
     fetched: Fetched | None = None
     versions: tuple[ModelVersion, ...] = ()
+    insists: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Polling:
+    """The polls of the data: the names of their Jobs, and how the one under way ended (None: it has not).
+
+    ``root`` is the store's, read where a poll is due; ``store`` is why it cannot be had (reason, message).
+    """
+
+    jobs: tuple[str, ...] = ()
+    ending: Seen | Unseen | None = None
+    root: str = ""
+    store: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The Job that deletes a retired version's files, and how it ended, if it has."""
+
+    job: str
+    succeeded: bool = False
+    failed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What retention is decided from: the model's versions and deployments, and the removals of files under way.
+
+    Read where spec.retention is set, or versions are on their way out.
+    """
+
+    versions: tuple[ModelVersion, ...] = ()
+    deployments: tuple[ModelDeployment, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,11 +115,20 @@ class Snapshot:
     store: tuple[str, str] | None = None
     beginning: Beginning = Beginning()
     following: Following = Following()
+    polling: Polling = Polling()
+    registry: Registry = Registry()
     latest: ModelVersion | None = None
 
 
-Launch = Callable[[ModelTraining, Run, Started], tuple[Step, ...]]
-"""The steps that make a run's Job and what it needs."""
+@dataclass(frozen=True)
+class Render:
+    """Renders what is made: of a run its ConfigMap and Job, of a poll (by its name, with its image) likewise; the Job
+    (by its name, with its image) that deletes a folder.
+    """
+
+    run: Callable[[ModelTraining, Run, Started], tuple[Step, ...]]
+    poll: Callable[[ModelTraining, str, str, Started], tuple[Step, ...]]
+    removal: Callable[[ModelTraining, str, str, str], tuple[Step, ...]]
 
 
 @dataclass
@@ -116,6 +168,10 @@ class Draft:
         """Puts ``run`` first."""
         self.set(runs=[run, *self.status.runs][:RUNS_KEPT], run_counter=run.number)
 
+    def again(self, seconds: float) -> None:
+        """Asks for another look in ``seconds``, or at an earlier time that was asked for."""
+        self.requeue = seconds if self.requeue is None else min(self.requeue, seconds)
+
     def event(self, reason: str, message: str, *, warning: bool = False) -> None:
         """Says it in an Event."""
         self.events.append(Event("Warning" if warning else "Normal", reason, message))
@@ -132,7 +188,7 @@ class Draft:
 
 
 def running(runs: Sequence[Run]) -> Run | None:
-    """The run under way."""
+    """The run under way: also one whose next attempt has not begun."""
     return next((run for run in runs if run.phase == "Running"), None)
 
 

@@ -1,16 +1,16 @@
 """A ModelTraining's conditions and phase, made anew from its runs at every decision.
 
 ``Ready``: the last run that ended made an approved version, or why not; or what keeps the next one from going on.
-``Running``: whether a run is under way.
+``Running``: whether a run is under way, and where spec.suspend keeps one from starting, what waits for it.
 """
 
 from perennial.api.run import Run
 from perennial.api.version import ModelVersion
-from perennial.domain.conditions import Truth, condition
-from perennial.domain.training.state import Draft, finished, running
+from perennial.domain.conditions import condition
+from perennial.domain.training import triggers
+from perennial.domain.training.state import Draft, Said, finished, running
 
 REGISTERED = "Registered"
-Said = tuple[Truth, str, str]
 
 
 def conclude(draft: Draft, latest: ModelVersion | None) -> None:
@@ -19,7 +19,7 @@ def conclude(draft: Draft, latest: ModelVersion | None) -> None:
     generation = draft.training.metadata.generation
     ready = _ready(draft, under_way, last, latest)
     conditions = condition(draft.status.conditions, "Ready", *ready, generation=generation, now=draft.now)
-    conditions = condition(conditions, "Running", *_running(under_way), generation=generation, now=draft.now)
+    conditions = condition(conditions, "Running", *_running(draft, under_way), generation=generation, now=draft.now)
     draft.set(conditions=conditions, observed_generation=generation, phase=_phase(draft, under_way, last, ready))
 
 
@@ -39,12 +39,28 @@ def _ready(draft: Draft, under_way: Run | None, last: Run | None, latest: ModelV
     return "True", REGISTERED, last.message
 
 
-def _running(under_way: Run | None) -> Said:
+def _running(draft: Draft, under_way: Run | None) -> Said:
+    if under_way is None and draft.training.spec.suspend:
+        return "False", "Suspended", f"spec.suspend is true: no run starts{_waiting(draft)}"
     if under_way is None:
         return "False", "Idle", "no run is under way"
     trigger = under_way.trigger
     by = f" by {trigger.by}" if trigger.by else ""
-    return "True", trigger.type, f"run {under_way.number}, triggered by {trigger.type}{by}, in Job {under_way.job}"
+    attempt = f", attempt {under_way.attempt}" if under_way.attempt > 1 else ""
+    told = f"run {under_way.number}{attempt}, triggered by {trigger.type}{by}, in Job {under_way.job}"
+    return "True", trigger.type, told
+
+
+def _waiting(draft: Draft) -> str:
+    waiting = triggers.pending(draft.training, draft.snapshot.monitors, draft.now)
+    named = {
+        "the changed spec": waiting.spec,
+        f"{len(waiting.actions)} actions of DriftMonitors": waiting.actions,
+        "changed data": waiting.data,
+        "the schedule": waiting.schedule,
+    }
+    what = ", ".join(name for name, there in named.items() if there)
+    return f"; for its end wait: {what}" if what else ""
 
 
 def _phase(draft: Draft, under_way: Run | None, last: Run | None, ready: Said) -> str:
@@ -52,6 +68,10 @@ def _phase(draft: Draft, under_way: Run | None, last: Run | None, ready: Said) -
         return draft.trouble.phase
     if under_way:
         return "Running" if under_way.launched else "Pending"
+    if draft.training.spec.suspend:
+        return "Suspended"
     if last is None:
         return "Pending"
+    if last.phase == "Cancelled":
+        return "Cancelled"
     return "Succeeded" if last.outcome == REGISTERED and ready[1] != "VersionRejected" else "Failed"

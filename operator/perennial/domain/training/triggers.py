@@ -1,4 +1,5 @@
-"""Why a run is to be started: a new or changed spec, a DriftMonitor's action, a request by annotation; in this order.
+"""Why a run is to be started: a new or changed spec, a DriftMonitor's action, a request by annotation, other data, the
+schedule; in this order.
 
 A run takes in all that waits for one when it starts: it reads the spec and the data of that time, so it answers them
 all. What comes later waits for its end.
@@ -6,6 +7,7 @@ all. What comes later waits for its end.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
@@ -13,10 +15,12 @@ from perennial.api.run import Trigger
 from perennial.api.training import ModelTraining
 from perennial.api.verdict import Action
 from perennial.contracts.names import ANNOTATION_REQUEST
+from perennial.domain.training import schedule
 from perennial.domain.training.request import spec_hash
 
 HANDLED_LIMIT = 50
-VERB = "train"
+TRAIN, CANCEL = "train", "cancel"
+_ID_LIMIT = 128
 
 
 @dataclass(frozen=True)
@@ -31,28 +35,41 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a person asks for by annotation: ``refusal`` says why it is not done, whatever the state of things."""
+
+    id: str
+    verb: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class Pending:
-    """What waits: the changed spec's hash (or ""), actions newest first, the request's id (or ""), refused or not."""
+    """What waits: the changed spec's hash (or ""), actions newest first, a request, the digest of other data (or ""),
+    the schedule's time (or "").
+    """
 
     spec: str = ""
     actions: tuple[Asked, ...] = ()
-    request: str = ""
-    refusal: str = ""
+    request: Request | None = None
+    data: str = ""
+    schedule: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.spec or self.actions or self.request)
+        return bool(self.spec or self.actions or self.request or self.data or self.schedule)
 
 
-def pending(training: ModelTraining, monitors: Sequence[DriftMonitor]) -> Pending:
+def pending(training: ModelTraining, monitors: Sequence[DriftMonitor], now: datetime) -> Pending:
     """All that no run has answered yet."""
     status = training.status
     digest = spec_hash(training.spec)
-    identity, refusal = _request(training.metadata.annotations.get(ANNOTATION_REQUEST, ""))
+    request = _request(training.metadata.annotations.get(ANNOTATION_REQUEST, ""))
     return Pending(
         spec=digest if digest != status.spec_hash else "",
         actions=tuple(asked for asked in asked_of(training, monitors) if asked.action.id not in status.handled_actions),
-        request=identity if identity != status.handled_request else "",
-        refusal=refusal if identity != status.handled_request else "",
+        request=request if request and request.id != status.handled_request else None,
+        data=status.data.wanted if training.spec.data.poll else "",
+        schedule=schedule.due(training, now),
     )
 
 
@@ -98,18 +115,38 @@ def first(waiting: Pending, current: Sequence[Asked]) -> Trigger | None:
         return Trigger(type="Spec", id=waiting.spec)
     if current:
         return Trigger(type="Drift", id=current[0].action.id, by=f"DriftMonitor/{current[0].monitor}")
-    if waiting.request and not waiting.refusal:
-        return Trigger(type="Request", id=waiting.request)
+    if waiting.request and waiting.request.verb == TRAIN and not waiting.request.refusal:
+        return Trigger(type="Request", id=waiting.request.id)
+    if waiting.data:
+        return Trigger(type="Data", id=waiting.data)
+    if waiting.schedule:
+        return Trigger(type="Schedule", id=waiting.schedule)
     return None
 
 
-def _request(value: str) -> tuple[str, str]:
-    """The request's id, and why it is refused, if it is."""
+def because(trigger: Trigger, current: Sequence[Asked]) -> str:
+    """The trigger for people."""
+    match trigger.type:
+        case "Spec":
+            return "the spec is new or has changed"
+        case "Request":
+            return f"it was requested ({trigger.id})"
+        case "Data":
+            return f"the data have changed (SHA-256 {trigger.id[:12]}…)"
+        case "Schedule":
+            return f"its time was {trigger.id}"
+        case "Drift":
+            return f"{trigger.by} asked for it: {current[0].action.reason or current[0].action.id}"
+
+
+def _request(value: str) -> Request | None:
     parts = value.split("/")
     if not value:
-        return "", ""
+        return None
     if len(parts) != 3 or not parts[2]:
-        return value[:128], f"{value[:200]!r} does not read <verb>/<model>/<id>; write {VERB}/<model>/<a new id>"
-    if parts[0] != VERB:
-        return parts[2][:128], f"a ModelTraining knows the verb {VERB}, not {parts[0]!r}"
-    return parts[2][:128], ""
+        said = f"{value[:200]!r} does not read <verb>/<model>/<id>; write {TRAIN}/<model>/<a new id>"
+        return Request(value[:_ID_LIMIT], refusal=said)
+    verb, identity = parts[0], parts[2][:_ID_LIMIT]
+    if verb not in {TRAIN, CANCEL}:
+        return Request(identity, verb, f"a ModelTraining knows the verbs {TRAIN} and {CANCEL}, not {verb!r}")
+    return Request(identity, verb)
