@@ -140,7 +140,7 @@ Preparation = Annotated[
         "and are done to each prediction's values alike.",
         json_schema_extra=rules(
             (
-                f"self.map(step, {_IS_VALUE_STEP} ? 'v' : 'r').join('').matches('^r*v*$')",
+                f"self.map(step, {_IS_VALUE_STEP}).isSorted()",
                 "steps on rows (dropDuplicates, filter, cast, rename) come before those on values",
             )
         ),
