@@ -1,6 +1,7 @@
 """The chart on a real API server: its rights are enough and no more, and nobody else writes ModelVersions."""
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -206,6 +207,8 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
 
     assert may("get", "secrets/perennial-store-read")
     assert may("create", "secrets")
+    assert server.kubectl("get", "namespace", namespace, f"--as={installed}").returncode == 0
+    assert may("delete", "modelversions")
     children = ("services", "configmaps", "deployments.apps", "horizontalpodautoscalers.autoscaling",
                 "poddisruptionbudgets.policy", "httproutes.gateway.networking.k8s.io")  # fmt: skip
     with gateway.installed(server):
@@ -213,7 +216,7 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
             assert all(may(verb, kind) for verb in ("get", "create", "patch", "delete")), kind
     for action in (
         ("get", "secrets/perennial-store"), ("list", "secrets"), ("get", "pods", "--subresource=log"),
-        ("create", "pods", "--subresource=exec"), ("create", "pods"), ("delete", "modelversions"),
+        ("create", "pods", "--subresource=exec"), ("create", "pods"), ("update", "modelversions"),
         ("update", "modeltrainings"), ("update", "modeltrainings/finalizers"), ("create", "clusterroles"),
         ("list", "nodes"), ("list", "namespaces"),
     ):  # fmt: skip
@@ -278,6 +281,27 @@ def test_nobody_else_writes_model_versions_but_people_approve_them(
 
     assert patch('{"spec": {"approval": "Rejected"}}').returncode == 0
     assert "a version's record cannot be changed" in patch('{"spec": {"record": {"seed": 8}}}').stderr
+
+
+def test_nobody_decides_about_a_version_under_another_name(server: ApiServer, namespace: str, installed: str) -> None:
+    manifest = yaml.safe_dump({**VERSION, "metadata": {**VERSION["metadata"], "namespace": namespace}})
+    server.kubectl("create", f"--as={installed}", "-f", "-", stdin=manifest)
+    name, refused = VERSION["metadata"]["name"], "perennial.dev/approved-by is to name who decides"
+    for user, role in itertools.product(("alice", "bob"), ("view", "edit")):
+        role_ref = f"--clusterrole={namespace}:perennial:{role}"
+        server.kubectl("-n", namespace, "create", "rolebinding", f"{user}-{role}", role_ref, f"--user={user}")
+
+    def decide(user: str, approval: str, by: str | None) -> subprocess.CompletedProcess[str]:
+        noted = {"metadata": {"annotations": {"perennial.dev/approved-by": by}}} if by else {}
+        change = json.dumps({"spec": {"approval": approval}, **noted})
+        return server.kubectl(
+            "patch", "mv", name, "-n", namespace, "--type=merge", "-p", change, f"--as={user}", check=False
+        )
+
+    assert refused in decide("alice", "Rejected", "bob").stderr
+    assert decide("alice", "Rejected", "alice").returncode == 0
+    assert refused in decide("bob", "Approved", None).stderr, "alice's name still stands there"
+    assert decide("bob", "Approved", "bob").returncode == 0
 
 
 def test_after_an_uninstall_versions_in_use_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:

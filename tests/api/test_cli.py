@@ -191,9 +191,13 @@ async def test_what_cannot_be_asked_is_said_at_once(person: Person) -> None:
 
 async def test_versions_are_approved_and_rejected(person: Person) -> None:
     await person.world.apply(version(2, approval="Pending"))
-    assert "Approved (was Pending)" in await person.said("approve", "mv/heart-v2")
+    said = await person.said("approve", "mv/heart-v2", "--reason", "checked with the ward")
+    decided = json.loads(await person.said("lineage", "heart-v2", "-o", "json"))["approval"]
+    assert (decided["state"], decided["reason"]) == ("Approved", "checked with the ward")
+    assert f"Approved by {decided['by']} (was Pending)" in said
+    assert f"Approved by {decided['by']} at " in await person.said("lineage", "mv/heart-v2")
     await person.until(lambda status: bool(status.get("rollout")))
-    assert "Rejected (was Approved)" in await person.said("reject", "heart-v2")
+    assert "(was Approved)" in await person.said("reject", "heart-v2")
     assert "approval" in await person.said("status", "mv/heart-v2")
 
 
