@@ -1,10 +1,22 @@
 """Random courses of events, the operator ending after any write: what must hold whatever happens."""
 
+from datetime import timedelta
+
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from perennial.contracts.result import RunOutcome
-from tests.unit.training.support import ROOT, Cluster, a_deployment, a_monitor, an_action, result
+from tests.unit.training.support import (
+    ROOT,
+    Cluster,
+    a_deployment,
+    a_job,
+    a_monitor,
+    a_training,
+    an_action,
+    result,
+    spec,
+)
 
 FAILED = RunOutcome(succeeded=False, component="tune", reason="TrainingFailed", message="no convergence")
 EVENTS = (
@@ -23,6 +35,17 @@ EVENTS = (
     "store away",
     "store back",
     "version deleted",
+    "hours",
+    "hours",
+    "lost",
+    "lost",
+    "other data",
+    "cancel",
+    "Forbid",
+    "Replace",
+    "Queue",
+    "suspend",
+    "go on",
 )
 
 
@@ -30,7 +53,9 @@ class Walk:
     """A cluster to which things happen, and what it has been through."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster(deployments=[a_deployment("heart-v1")])
+        polled = {**spec()["data"], "poll": "1h"}
+        training = a_training(schedule={"cron": "0 */3 * * *"}, data=polled)
+        self.cluster = Cluster(training, deployments=[a_deployment("heart-v1")])
         self.actions: list[dict] = []
         self.asked = 0
         self.seen: dict[str, tuple[str, int]] = {}
@@ -55,6 +80,8 @@ class Walk:
             cluster.end_run(made=result(f"{ROOT}/cardio/heart/{cluster.run.number}", roc_auc=0.5))
         elif event == "bad":
             cluster.end_run(FAILED)
+        elif event == "lost" and job in cluster.jobs:
+            cluster.jobs[job]["status"] = a_job(job, condition="Failed")["status"]
 
     def _to_the_rest(self, event: str) -> None:
         cluster = self.cluster
@@ -73,6 +100,22 @@ class Walk:
                 cluster.trouble = ("StoreUnavailable", "connection refused")
             case "store back":
                 cluster.trouble = None
+            case _:
+                self._to_the_times(event)
+
+    def _to_the_times(self, event: str) -> None:
+        cluster = self.cluster
+        match event:
+            case "cancel":
+                cluster.request(f"cancel/heart/u{self.asked}")
+            case "hours":
+                cluster.now += timedelta(hours=2)
+            case "other data" if cluster.status.data.job in cluster.jobs:
+                cluster.end_poll(f"{self.asked:064}")
+            case "Forbid" | "Replace" | "Queue":
+                cluster.change(concurrencyPolicy=event)
+            case "suspend" | "go on":
+                cluster.change(suspend=event == "suspend")
 
     def check(self) -> None:
         cluster, runs = self.cluster, self.cluster.status.runs
@@ -87,10 +130,13 @@ class Walk:
             made = (version.spec.record.wire()["created"], version.spec.record.run)
             assert self.seen.setdefault(name, made) == made, "a version is written once"
         assert len({version.spec.record.run for version in cluster.versions.values()}) == len(cluster.versions)
-        assert set(cluster.jobs) <= set(cluster.config_maps)
+        assert {name.partition("-r")[0] for name in cluster.jobs} <= set(cluster.config_maps)
+        ended = {run.job for run in runs if run.phase == "Cancelled"}
+        assert not ended & set(cluster.jobs), "a cancelled run has no Job"
+        assert len(cluster.polls) <= 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 4), st.booleans()), max_size=40))
 def test_whatever_happens_runs_are_one_at_a_time_and_numbers_are_used_once(
     course: list[tuple[str, int, bool]],
@@ -102,10 +148,13 @@ def test_whatever_happens_runs_are_one_at_a_time_and_numbers_are_used_once(
         walk.cluster.step() if steps % 2 else walk.cluster.settle()
         walk.check()
     walk.cluster.trouble = None
-    for _ in range(6):  # everything that was asked for is answered in the end, by one run each at most
+    walk.cluster.change(suspend=False)
+    for _ in range(10):  # everything that was asked for is answered in the end, by one run each at most
         walk.cluster.settle()
         walk.check()
-        if walk.cluster.run.phase == "Running" and walk.cluster.run.job not in walk.cluster.pods:
+        if walk.cluster.run.not_before:
+            walk.cluster.now = walk.cluster.run.not_before
+        elif walk.cluster.run.phase == "Running" and walk.cluster.run.job not in walk.cluster.pods:
             walk.cluster.end_run()
     status = walk.cluster.status
     assert status.runs[0].phase != "Running"
