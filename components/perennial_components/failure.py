@@ -21,6 +21,7 @@ Reason = Literal[
 FAILURE_FILE = "PERENNIAL_FAILURE_FILE"
 """Environment: where a component leaves a :class:`Failure`; unset outside the runner."""
 
+_SECRET = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_")
 _NOT_SECRET = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ALLOW_HTTP", "AWS_ENDPOINT_URL"})
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _SIGNED = re.compile(
@@ -74,7 +75,7 @@ def last_lines(error: BaseException, frames: int = 3) -> str:
 def redact(text: str, environ: Mapping[str, str] | None = None) -> str:
     """``text`` without the values of credentials in ``environ``, user names in URLs and signed query parameters."""
     environ = os.environ if environ is None else environ
-    secrets = {v for k, v in environ.items() if k.startswith(("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_")) and k not in _NOT_SECRET}
+    secrets = {v for k, v in environ.items() if k.startswith(_SECRET) and k not in _NOT_SECRET}
     for value in sorted((v for v in secrets if len(v) >= 4), key=len, reverse=True):
         text = text.replace(value, "***")
     return _SIGNED.sub(r"\1***", _USERINFO.sub("***@", text))

@@ -51,7 +51,7 @@ def answers_of(task: Task, model: bytes, features: NDArray[np.float32]) -> NDArr
     chosen = [name for name in floats if name == "probabilities"] or floats
     if len(taken) != 1 or len(chosen) != 1:
         names = ", ".join(item.name for item in (*taken, *given))
-        raise GraphError(f"it must have one input, and one output of float32 or one named probabilities; it has {names}")
+        raise GraphError(f"it must have one input, and one output of float32 or named probabilities; it has {names}")
     scores = np.asarray(session.run(chosen, {taken[0].name: features})[0])
     if task == "Regression":
         return scores.reshape(-1, 1)

@@ -29,8 +29,6 @@ from perennial_components.tune.replay import words
 
 REQUEST_FILE = "PERENNIAL_REQUEST_FILE"
 TERMINATION_LOG = "PERENNIAL_TERMINATION_LOG"
-OWN = "PERENNIAL_OWN_PIPELINE"
-"""Set in the container of a pipeline of somebody's own: it writes into a folder of its own, for ours to measure."""
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 MESSAGE_BYTES = 3072
 
@@ -53,8 +51,9 @@ def run(environ: Mapping[str, str], folder: Path) -> RunOutcome:
     try:
         text = Path(environ[REQUEST_FILE]).read_text(encoding="utf-8")
         request = read_request(text)
-        if environ.get(OWN):
-            request = msgspec.structs.replace(request, output=f"{request.output.rstrip('/')}/{FOLDER}")
+        if environ.get(names.OWN_PIPELINE):
+            folder_of_its_own = f"{request.output.rstrip('/')}/{FOLDER}"
+            request = msgspec.structs.replace(request, output=folder_of_its_own, tracking=None)
         result = _execute(request, _compiled(request, environ), folder)
     except Exception as error:  # noqa: BLE001 - the operator must learn of it, whatever it is
         return failed(failure_file, error)
@@ -81,7 +80,7 @@ def failed(failure_file: Path, error: Exception) -> RunOutcome:
 def _compiled(request: RunRequest, environ: Mapping[str, str]) -> str:
     """The pipeline: ours, or in the container of somebody's own that one, verified and held against its contract."""
     own = request.pipeline
-    if own is None or not environ.get(OWN):
+    if own is None or not environ.get(names.OWN_PIPELINE):
         ours = resources.files("perennial_components") / "pipelines" / ("own.yaml" if own else "tabular.yaml")
         return ours.read_text(encoding="utf-8")
     try:

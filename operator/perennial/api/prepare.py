@@ -9,8 +9,8 @@ from perennial.api.common import Column, Model, rules
 ValueType = Literal["Number", "Integer", "Text", "Boolean", "Datetime"]
 Cell = Annotated[str, Field(max_length=128)]
 
-_VALUE_STEPS = ("clip", "log", "ratio", "bucket")
-_STEPS = ("dropDuplicates", "filter", "cast", "rename", *_VALUE_STEPS)
+VALUE_STEPS = ("clip", "log", "ratio", "bucket")
+_STEPS = ("dropDuplicates", "filter", "cast", "rename", *VALUE_STEPS)
 
 
 class DropDuplicatesSpec(Model):
@@ -130,7 +130,7 @@ class PrepareStep(Model):
     bucket: BucketSpec | None = Field(default=None, description="On values.")
 
 
-_IS_VALUE_STEP = " || ".join(f"has(step.{name})" for name in _VALUE_STEPS)
+_IS_VALUE_STEP = " || ".join(f"has(step.{name})" for name in VALUE_STEPS)
 Preparation = Annotated[
     list[PrepareStep],
     Field(

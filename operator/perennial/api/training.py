@@ -8,6 +8,8 @@ from perennial.api.candidates import AutoFeatures, CandidateSpec, FeaturesSpec, 
 from perennial.api.common import Model, ModelName, Object, rules
 from perennial.api.data import DataSpec
 from perennial.api.evaluation import DEFAULT_METRIC, Evaluation, Metric, Retention
+from perennial.api.pipeline import OwnPipeline
+from perennial.api.prepare import VALUE_STEPS
 from perennial.api.run import Engine, Retry, Schedule, TrainingStatus
 from perennial.api.tracking import Tracking
 from perennial.contracts.request import CLASSIFIERS, REGRESSORS
@@ -60,6 +62,9 @@ _TASK_RULES = (
 )
 
 
+_IS_VALUE_STEP = " || ".join(f"has(step.{name})" for name in VALUE_STEPS)
+
+
 class TrainingSpec(Model):
     """How a model comes to be."""
 
@@ -78,6 +83,10 @@ class TrainingSpec(Model):
                     " && !(self.data.time in self.features.numeric) && !(self.data.time in self.features.categorical))"
                 ),
                 "data.time must be neither a feature nor the target",
+            ),
+            (
+                f"!has(self.pipeline) || !self.data.prepare.exists(step, {_IS_VALUE_STEP})",
+                f"data.prepare: {', '.join(VALUE_STEPS)} become part of our own models; a pipeline of yours does them",
             ),
             *_TASK_RULES,
         )
@@ -121,6 +130,7 @@ class TrainingSpec(Model):
         "under way goes on.",
     )
     retry: Retry = Retry()
+    pipeline: OwnPipeline | None = None
     retention: Retention | None = None
     tracking: Tracking | None = None
 

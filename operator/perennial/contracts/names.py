@@ -71,6 +71,9 @@ METRIC_PSI, METRIC_PSI_THRESHOLD = "perennial_monitor_feature_psi", "perennial_m
 METRIC_PERFORMANCE = "perennial_monitor_performance"
 METRIC_ACTIONS = "perennial_monitor_actions_total"
 
+OWN_PIPELINE = "PERENNIAL_OWN_PIPELINE"
+"""Set in the container of a pipeline of somebody's own: it writes into a folder of its own, for ours to measure."""
+
 MIRROR_FILE = "mirror.json"
 """Entry of a deployment's settings that its predictors watch: {"target": URL, "share": percent, "version": name,
 "revision": the target's}."""

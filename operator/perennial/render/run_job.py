@@ -3,6 +3,7 @@
 Restricted Pod Security, no token, one try.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from perennial.api.common import API_VERSION, seconds
@@ -14,11 +15,12 @@ from perennial.contracts.names import (
     LABEL_RUN,
     LABEL_TRAINING,
     MANAGED_BY,
+    OWN_PIPELINE,
     STORE_SECRET,
 )
 from perennial.domain.plan import Create, Step
 from perennial.domain.training.request import REQUEST_KEY, Started, request_of
-from perennial.domain.training.run import CONTAINER
+from perennial.domain.training.run import CONTAINER, OWN_CONTAINER
 
 USER = 65532
 REQUEST_FOLDER = "/etc/perennial"
@@ -70,8 +72,19 @@ def job(training: ModelTraining, run: Run, begun: Started) -> Json:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": _metadata(training, run.job, labels),
-        "spec": _once(max(1, int(seconds(engine.deadline))), _pod(request_of(run.job), labels, container)),
+        "spec": _once(
+            max(1, int(seconds(engine.deadline))), _pod(request_of(run.job), labels, container, _own(begun, resources))
+        ),
     }
+
+
+def _own(begun: Started, resources: Json) -> list[Json]:
+    """The container that executes a pipeline of somebody's own, where the spec names one."""
+    own = begun.spec.pipeline
+    if own is None:
+        return []
+    container = _container("perennial_components.runner", own.image, begun, resources)
+    return [{**container, "name": OWN_CONTAINER, "env": [*container["env"], {"name": OWN_PIPELINE, "value": "1"}]}]
 
 
 def _config_map(metadata: Json, begun: Started) -> Json:
@@ -89,8 +102,8 @@ def _once(deadline: int, template: Json) -> Json:
     }
 
 
-def _pod(request: str, labels: dict[str, str], container: Json) -> Json:
-    """The pod's template; ``request`` is the name of the ConfigMap that it reads."""
+def _pod(request: str, labels: dict[str, str], container: Json, before: Sequence[Json] = ()) -> Json:
+    """The pod's template; it reads the ConfigMap ``request``. The containers ``before`` come to their end first."""
     return {
         "metadata": {"labels": labels},
         "spec": {
@@ -105,6 +118,7 @@ def _pod(request: str, labels: dict[str, str], container: Json) -> Json:
                 "fsGroup": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
+            **({"initContainers": list(before)} if before else {}),
             "containers": [container],
             "volumes": [
                 {

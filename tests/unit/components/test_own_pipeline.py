@@ -9,14 +9,13 @@ import pytest
 from onnx import TensorProto, helper
 
 from perennial.contracts import objects
-from perennial.contracts.names import FILE_MODEL, FILE_RESULT
+from perennial.contracts.names import FILE_MODEL, FILE_RESULT, OWN_PIPELINE
 from perennial.contracts.request import OwnPipeline, RunRequest
 from perennial.contracts.result import RunResult
 from perennial.contracts.signature import Input
 from perennial_components.failure import RunError
 from perennial_components.own.core import claim
 from perennial_components.pipelines.compile import path_of
-from perennial_components.runner import OWN
 from tests.unit.components.support import prepared, request, run
 
 IMAGE = "localhost/perennial/components"
@@ -38,7 +37,7 @@ def test_what_it_claims_is_measured_again(tmp_path: Path) -> None:
     store = tmp_path / "store"
     asked = own_request(store)
     (tmp_path / "own").mkdir()
-    code, outcome = run(tmp_path / "own", asked, **{OWN: "1"})
+    code, outcome = run(tmp_path / "own", asked, **{OWN_PIPELINE: "1"})
     assert (code, outcome.message) == (0, "")
     claimed = result_at(store / "claimed")
     assert not (store / FILE_RESULT).exists(), "nothing of it is a result before it has been measured"
@@ -71,7 +70,7 @@ def test_a_file_that_is_not_the_declared_one_is_not_executed(
     asked = own_request(tmp_path / "store")
     assert asked.pipeline is not None
     asked = msgspec.structs.replace(asked, pipeline=msgspec.structs.replace(asked.pipeline, **changes))
-    code, outcome = run(tmp_path, asked, **{OWN: "1"})
+    code, outcome = run(tmp_path, asked, **{OWN_PIPELINE: "1"})
     assert (code, outcome.reason) == (1, reason)
     assert says in outcome.message
 

@@ -52,5 +52,5 @@ def test_being_told_of_runs_retrains_nothing() -> None:
 
 
 def test_credentials_do_not_belong_in_the_address() -> None:
-    with pytest.raises(ValidationError, match="tracking.mlflow.uri"):
+    with pytest.raises(ValidationError, match=r"tracking\.mlflow\.uri"):
         a_training(tracking={"mlflow": {"uri": "https://me:secret@mlflow.example.org"}})

@@ -144,6 +144,7 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         require=preparation.require(spec.data),
         prepare=preparation.steps(spec.data.prepare),
         tracking=_tracking(training),
+        pipeline=_pipeline(spec),
         champion=_champion(champion, spec) if champion and spec.evaluation.champion else None,
         auto=contract.AutoFeatures(tuple(spec.features.auto.exclude)) if spec.features.auto else None,
         preprocessing=_preprocessing(spec.features),
@@ -165,6 +166,11 @@ def _tracking(training: ModelTraining) -> contract.Tracking | None:
         return None
     given, metadata = wanted.mlflow, training.metadata
     return contract.Tracking(uri=given.uri, experiment=given.experiment or f"{metadata.namespace}/{metadata.name}")
+
+
+def _pipeline(spec: TrainingSpec) -> contract.OwnPipeline | None:
+    own = spec.pipeline
+    return contract.OwnPipeline(own.url, own.sha256, own.image) if own else None
 
 
 def split(spec: TrainingSpec) -> contract.Split:

@@ -14,6 +14,8 @@ from perennial.contracts.request import Artifact
 from perennial.contracts.result import DataSeen, RunOutcome
 
 CONTAINER = "run"
+OWN_CONTAINER = "pipeline"
+"""That executes a pipeline of somebody's own, before ours measures what it made."""
 NO_POD_AFTER = timedelta(seconds=60)
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -186,15 +188,21 @@ def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tupl
 
 
 def _state(pod: Json, name: str) -> Json:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    state: Json = next((each.get("state") or {} for each in statuses if each.get("name") == CONTAINER), {})
+    """Of the container that says how the run stands: ours, unless one before it does not come to its end."""
+    own = _status(pod, "initContainerStatuses", OWN_CONTAINER).get("state") or {}
+    stuck = own.get("waiting") or (own.get("terminated") or {}).get("exitCode")
+    state: Json = own if stuck else _status(pod, "containerStatuses", CONTAINER).get("state") or {}
     return state.get(name) or {}
+
+
+def _status(pod: Json, kind: str, container: str) -> Json:
+    statuses = pod.get("status", {}).get(kind) or []
+    return next((each for each in statuses if each.get("name") == container), {})
 
 
 def _image(pod: Json) -> str:
     """What the container ran: the image's name, with its digest where the node knows it."""
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    status: Json = next((each for each in statuses if each.get("name") == CONTAINER), {})
+    status = _status(pod, "containerStatuses", CONTAINER)
     image, digest = status.get("image", ""), str(status.get("imageID", "")).rpartition("@")[2]
     return f"{image}@{digest}"[:512] if image and digest.startswith("sha256:") and "@" in status["imageID"] else image
 
