@@ -56,7 +56,8 @@ def test_an_image_that_cannot_be_had_is_told() -> None:
     cluster.pods[cluster.run.job] = [own_pod({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})]
     cluster.settle()
     assert cluster.status.phase == "Pending"
-    assert "no such image" in cluster.condition("Running")[2]
+    assert cluster.condition()[1] == "ImagePullFailed"
+    assert "no such image" in cluster.condition()[2]
 
 
 def test_another_file_is_another_model() -> None:
