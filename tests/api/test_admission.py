@@ -121,6 +121,15 @@ async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: Kubernet
         ({"tuning": {"metric": "roc_auc"}}, "tuning.metric must be one of its task"),
         ({"evaluation": {"gates": [{"metric": "accuracy", "min": 0.8}]}}, "a gate's metric must be one of its task"),
         ({"evaluation": {"champion": {"metric": "brier"}}}, "evaluation.champion.metric must be one of its task"),
+        (
+            {"evaluation": {"fairness": [{"metric": "selection_rate", "by": "sex", "minRatio": 0.8}]}},
+            "a fairness gate's metric must be one of its task",
+        ),
+        (
+            {"evaluation": {"fairness": [{"metric": "mae", "by": "sex", "minRatio": 0.8, "maxDifference": 1}]}},
+            "give one of maxDifference and minRatio",
+        ),
+        ({"evaluation": {"champion": {"confidence": 1}}}, "spec.evaluation.champion.confidence"),
         ({"imbalance": "ClassWeight"}, "imbalance is for Classification"),
         ({"candidates": [{"algorithm": "LogisticRegression"}]}, "LogisticRegression, SVC, GaussianNB are for Classification"),
         (
