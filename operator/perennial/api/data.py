@@ -4,21 +4,55 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from perennial.api.common import Column, Duration, Model, rules
+from perennial.api.common import Column, Duration, Model, SubdomainName, rules
 from perennial.api.prepare import Preparation, ValueType
 
 
-class Source(Model):
-    """Where the rows are."""
+class ConnectionSecret(Model):
+    """The entry of a Secret in the training's namespace that holds the connection's URL."""
 
-    uri: str = Field(
+    name: SubdomainName = Field(description="The Secret.")
+    key: str = Field(
+        default="url",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Its entry: a SQLAlchemy URL, such as postgresql://user:password@host:5432/database.",
+    )
+
+
+class SqlSpec(Model):
+    """A query of a database."""
+
+    connection_secret: ConnectionSecret
+    query: str = Field(
+        min_length=1,
+        max_length=8192,
+        description="One SELECT. The columns that it gives are the data's; the order of its rows means nothing.",
+    )
+
+
+class Source(Model):
+    """Where the rows are: files, or a query of a database."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.uri) != has(self.sql)", "give one of uri and sql"),
+            ("has(self.uri) || self.format == 'CSV'", "format is that of the files at uri; sql has none"),
+        )
+    )
+    uri: str | None = Field(
+        default=None,
         min_length=8,
         max_length=1024,
         pattern=r"^(s3|gs|az|https?|file)://.+",
-        description="Address of the data; its last part may hold * and ?. "
+        description="Address of the data. In an object store it may hold *, ? and […], which match within a segment. "
         "It is read with the credentials in the namespace's Secret perennial-store.",
     )
-    format: Literal["CSV"] = Field(default="CSV", description="How the files are written: CSV with a header line.")
+    format: Literal["CSV", "Parquet"] = Field(
+        default="CSV", description="How the files are written: CSV in UTF-8 with a header line, or Parquet."
+    )
+    sql: SqlSpec | None = None
 
 
 class Positive(Model):

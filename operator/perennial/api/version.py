@@ -7,6 +7,7 @@ from pydantic import Field
 from perennial.api.common import Conditions, Generation, Model, ModelName, Name, Object, Status, Time, rules
 from perennial.api.evaluation import FairnessMetric, Metric
 from perennial.api.run import Trigger
+from perennial.contracts.result import ColumnType
 
 Sha256 = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the content, hex.")]
 Metrics = Annotated[dict[str, float], Field(max_length=50, description="Figures by name.")]
@@ -81,11 +82,16 @@ class ChampionRecord(Model):
 class DataRecord(Model):
     """The data that the version was trained on."""
 
-    source: str = Field(max_length=1024, description="Address.")
+    source: str = Field(max_length=1024, description="Address, or the Secret of the connection and the query.")
     sha256: Sha256
     rows: int = Field(description="Rows in all.")
     test_rows: int = Field(description="Rows held out.")
     columns: list[Annotated[str, Field(max_length=128)]] = Field(max_length=1000, description="Columns.")
+    types: list[ColumnType] = Field(
+        default=[],
+        max_length=1000,
+        description="What their cells are, in the same order. Empty: every cell is missing.",
+    )
 
 
 class ByTimeRecord(Model):

@@ -168,6 +168,18 @@ class Tracking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     experiment: str
 
 
+SQL_URL = "PERENNIAL_SQL_URL"
+"""Environment of a run that reads a database: the connection's URL, from a Secret. It stands nowhere else."""
+
+
+class SqlSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The rows that ``query`` gives, of the database whose URL is in the Secret ``secret`` under ``key``."""
+
+    secret: str
+    key: str
+    query: str
+
+
 class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A compiled pipeline of somebody's own: where its file is, that file's SHA-256, the image of its components."""
 
@@ -179,7 +191,8 @@ class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
-    after the first, 0 is for ever; ``pruning`` Median ends a trial whose first folds are worse than the median's.
+    after the first, 0 is for ever; ``pruning`` Median ends a trial whose first folds are worse than the median's. The
+    rows are in files of ``format`` at ``source``, or ``source`` is "" and they are what ``sql`` gives.
     """
 
     namespace: str
@@ -212,3 +225,5 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     timeout: float = 0.0
     pruning: Literal["Median", "None"] = "Median"
     replay: Replay | None = None
+    format: Literal["CSV", "Parquet"] = "CSV"
+    sql: SqlSource | None = None

@@ -105,14 +105,21 @@ class ChampionMetrics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     gain: Gain | None = None
 
 
+ColumnType = Literal["Number", "Integer", "Boolean", "Datetime", "Text", "Empty"]
+"""What every cell of a column that is not missing is; Empty has none."""
+
+
 class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What was read: SHA-256 over the content (not over names or dates), rows, held-out rows, columns."""
+    """What was read: SHA-256 over the content (not over names or dates), rows, held-out rows, columns and, in their
+    order, their types. A query has read no ``files``.
+    """
 
     sha256: str
     rows: int
     test_rows: int
     columns: tuple[str, ...]
     files: int
+    types: tuple[ColumnType, ...] = ()
 
 
 class Reproduction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from perennial.api.common import API_VERSION
+from perennial.api.data import Source
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.api.version import (
@@ -37,6 +38,7 @@ from perennial.domain.training.request import Started
 
 LABEL_MODEL = f"{GROUP}/model"
 _COLUMNS = 1000
+_SOURCE = 1024
 _SLICES = 200
 _LEADERS = 5
 _TEXT = 128
@@ -143,7 +145,7 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
         slices=_slices(result),
         gates=list(verdict.gates),
         champion=verdict.champion,
-        data=_data(spec.data.source.uri, result),
+        data=_data(_source(spec.data.source), result),
         split=split_record(begun.request.split),
         artifacts={name: _artifact(artifact) for name, artifact in sorted(result.artifacts.items())},
         result=ArtifactRecord.model_validate(run.result),
@@ -182,10 +184,24 @@ def _slices(result: RunResult) -> list[SliceRecord]:
     ]
 
 
+def _source(source: Source) -> str:
+    """The address, or the Secret and the query of it; the whole query stands in the run's request.json."""
+    if source.sql is None:
+        return source.uri or ""
+    secret = source.sql.connection_secret
+    return f"Secret {secret.name}/{secret.key}: {' '.join(source.sql.query.split())}"[:_SOURCE]
+
+
 def _data(source: str, result: RunResult) -> DataRecord:
     data = result.data
-    columns = [column[:_TEXT] for column in data.columns[:_COLUMNS]]
-    return DataRecord(source=source, sha256=data.sha256, rows=data.rows, test_rows=data.test_rows, columns=columns)
+    return DataRecord(
+        source=source,
+        sha256=data.sha256,
+        rows=data.rows,
+        test_rows=data.test_rows,
+        columns=[column[:_TEXT] for column in data.columns[:_COLUMNS]],
+        types=list(data.types[:_COLUMNS]),
+    )
 
 
 def _artifact(artifact: Artifact) -> ArtifactRecord:

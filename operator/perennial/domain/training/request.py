@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from perennial.api.candidates import CandidateSpec, FeaturesSpec
 from perennial.api.common import seconds
-from perennial.api.data import DataSpec
+from perennial.api.data import DataSpec, Source
 from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate, Evaluation
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining, TrainingSpec
@@ -126,7 +126,7 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         run=run.number,
         model=spec.model,
         task=spec.task,
-        source=spec.data.source.uri,
+        source=spec.data.source.uri or "",
         target=_target(spec.data),
         numeric=tuple(spec.features.numeric),
         categorical=tuple(spec.features.categorical),
@@ -150,8 +150,17 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         preprocessing=_preprocessing(spec.features),
         timeout=seconds(spec.tuning.timeout) if spec.tuning.timeout else 0.0,
         pruning=spec.tuning.pruning,
+        format=spec.data.source.format,
+        sql=_sql(spec.data.source),
     )
     return Started(request=request, spec=spec)
+
+
+def _sql(source: Source) -> contract.SqlSource | None:
+    given = source.sql
+    if given is None:
+        return None
+    return contract.SqlSource(given.connection_secret.name, given.connection_secret.key, given.query)
 
 
 def _slices(evaluation: Evaluation) -> tuple[str, ...]:
