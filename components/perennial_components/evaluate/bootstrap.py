@@ -19,7 +19,7 @@ from perennial.contracts.signature import Signature
 from perennial_components.evaluate.weighted import Statistics, Values, statistics
 
 RESAMPLES, RESAMPLES_OF_SLICE = 1000, 400
-ROWS, ROWS_OF_SLICE = 50_000, 10_000
+ROWS, ROWS_OF_SLICE = 50_000, 5_000
 """Of more rows that many, drawn without replacement, stand for all: the spread shrinks with the root of the share."""
 _WORK = 12_000_000
 _FEWEST = 200

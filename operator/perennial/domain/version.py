@@ -105,7 +105,7 @@ def _ready(version: ModelVersion, kept_out: list[Quarantine]) -> tuple[Truth, st
     """Whether a ModelDeployment may roll the version out."""
     name, approval = version.metadata.name, version.spec.approval
     if approval == "Pending":
-        return "False", "ApprovalPending", "set spec.approval to Approved or Rejected"
+        return "False", "ApprovalPending", f"it waits for a person: kubectl perennial approve {name}, or reject {name}"
     if approval == "Rejected":
         failed = [gate.message for gate in version.spec.record.gates if not gate.passed]
         champion = version.spec.record.champion
