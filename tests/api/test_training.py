@@ -1,15 +1,18 @@
 """A model's training on a real API server: from the manifest to the version, ended after every single write."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
+from perennial.adapters.kubernetes import ApiError
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.names import FILE_RESULT, STORE_READ_SECRET
 from perennial.contracts.objects import sha256
+from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import ChampionMetrics, RunOutcome
 from perennial.domain.training.request import started
@@ -23,6 +26,19 @@ TRAINING: Json = {"kind": "ModelTraining", "metadata": {"name": "heart"}, "spec"
 REJECTED = RunOutcome(
     succeeded=False, component="check", reason="DataRejected", message="column num is not in the data: age, sex"
 )
+AWAY = RunOutcome(succeeded=False, component="ingest", reason="StoreUnavailable", message="connection refused")
+
+
+class Saw(msgspec.Struct):
+    """What a poll leaves, with what the job controller of these tests wants to know of it."""
+
+    sha256: str
+    rows: int = 303
+
+    @property
+    def succeeded(self) -> bool:
+        """It did."""
+        return True
 
 
 def changed(**spec_changes: Any) -> Json:
@@ -53,6 +69,16 @@ def runs(score: float = 0.9, failing: RunOutcome | None = None) -> Nature:
         await job_controller(lambda job: outcomes[job["metadata"]["name"]])(world)
 
     return act
+
+
+def polls(sha256: str, run: RunOutcome | None = None) -> Nature:
+    """Polls that see these data at once; runs that end as ``run`` says, or go on."""
+    told: Any = Saw(sha256)
+    return job_controller(lambda job: told if _is_poll(job) else run)
+
+
+def _is_poll(job: Json) -> bool:
+    return bool(job["metadata"]["labels"]["app.kubernetes.io/name"] == "poll")
 
 
 async def trained(world: World) -> None:
@@ -266,6 +292,87 @@ async def test_a_run_survives_every_write(assert_survives_every_write: Survives,
         await world.settle()
 
     await assert_survives_every_write(scenario)
+
+
+async def test_changed_data_survive_every_write(assert_survives_every_write: Survives) -> None:
+    async def scenario(world: World) -> None:
+        world.natures = [polls("d" * 64, REJECTED)]
+        await world.apply(changed(data={**spec()["data"], "poll": "1h"}))
+        await world.settle()
+        assert (await status(world))["runCounter"] == 1
+        world.natures = [polls("e" * 64)]
+        world.advance(3600)
+        await world.settle()
+        found = await status(world)
+        assert [run["trigger"]["type"] for run in found["runs"]] == ["Data", "Spec"]
+        assert found["runs"][0]["trigger"]["id"] == "e" * 64
+        assert {_is_poll(job) for job in await world.all("Job", "batch/v1")} == {False}
+
+    await assert_survives_every_write(scenario)
+
+
+async def test_a_second_attempt_and_its_cancellation_survive_every_write(
+    assert_survives_every_write: Survives,
+) -> None:
+    async def scenario(world: World) -> None:
+        world.natures = [runs(failing=AWAY)]
+        await world.apply(TRAINING)
+        await world.settle()
+        assert (await status(world))["phase"] == "Retrying"
+        world.natures = []
+        world.advance(30)
+        await world.settle()
+        assert len(await world.all("Job", "batch/v1")) == 2
+        await world.annotate("ModelTraining", "heart", {"perennial.dev/request": "cancel/heart/u1"})
+        await world.settle()
+        (run,) = (await status(world))["runs"]
+        assert (run["phase"], run["attempt"], run["outcome"]) == ("Cancelled", 2, "Cancelled")
+        assert await world.all("Job", "batch/v1") == await _requests(world) == []
+
+    await assert_survives_every_write(scenario)
+
+
+async def test_the_clock_starts_a_run_and_says_when_the_next_one_is(world: World) -> None:
+    world.natures = [runs()]
+    await world.apply(changed(schedule={"cron": "30 * * * *", "timeZone": "Europe/Berlin"}))
+    await world.settle()
+    assert (await status(world))["runCounter"] == 1
+    assert world.requeue == 1800
+    world.advance(1800)
+    await world.settle()
+    found = await status(world)
+    assert (found["runs"][0]["trigger"]["type"], found["latestVersion"]) == ("Schedule", "heart-v2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"schedule": {"cron": "every night"}}, "spec.schedule.cron"),
+        ({"schedule": {"cron": "@daily", "timeZone": "../etc"}}, "spec.schedule.timeZone"),
+        ({"data": {**spec()["data"], "poll": "59s"}}, "spec.data.poll"),
+        ({"retry": {"limit": 99}}, "spec.retry.limit"),
+        ({"concurrencyPolicy": "Allow"}, "spec.concurrencyPolicy"),
+    ],
+)
+async def test_when_a_run_may_start_is_checked_at_admission(world: World, wrong: Json, field: str) -> None:
+    with pytest.raises(ApiError, match=re.escape(field)):
+        await world.apply(changed(**wrong))
+
+
+async def test_how_far_a_run_is_shows_in_kubectl_get(world: World) -> None:
+    await world.apply(TRAINING)
+    await world.settle()
+    told = Progress("tune", 4, 9, 0.0, trial=7, trials=20, metric="roc_auc", best=0.9123)
+    world.put(f"{world.namespace}/heart/1/progress.json", msgspec.json.encode(told))
+    await world.settle()
+    world.advance(10)
+    await world.settle()
+    shown = world.server.kubectl("get", "mt", "heart", "-n", world.namespace).stdout
+    assert "tune 4/9: trial 7/20, best roc_auc 0.9123" in shown
+    world.put(f"{world.namespace}/heart/1/progress.json", b"{")
+    world.advance(10)
+    await world.settle()
+    assert (await status(world))["phase"] == "Running"
 
 
 async def test_pruning_survives_every_write(assert_survives_every_write: Survives) -> None:
