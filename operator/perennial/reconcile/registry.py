@@ -7,7 +7,7 @@ from perennial.api.deployment import ModelDeployment
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import LABEL_APPROVAL, LABEL_REMOVES_FOR, MANUAL
-from perennial.domain.training.state import Registry, Removal
+from perennial.domain.training.state import Registry, Removal, running
 from perennial.reconcile.controller import Context
 
 Json = dict[str, Any]
@@ -20,8 +20,8 @@ async def insists_on_approval(context: Context, namespace: str) -> bool:
 
 
 async def read_registry(context: Context, mine: ModelTraining) -> Registry:
-    """Nothing where the training keeps all versions and none is on its way out."""
-    if mine.spec.retention is None and not mine.status.retired:
+    """Nothing where no version is on its way out and none is to be put on it: all are kept, or a run is under way."""
+    if not mine.status.retired and (mine.spec.retention is None or running(mine.status.runs)):
         return Registry()
     namespace, model = mine.metadata.namespace, mine.spec.model
     # Not by label: a version that lost it would pass for gone, and its files would go.
