@@ -18,6 +18,7 @@ from perennial.contracts.names import (
     OWN_PIPELINE,
     STORE_SECRET,
 )
+from perennial.contracts.request import SQL_URL
 from perennial.domain.plan import Create, Step
 from perennial.domain.training.request import REQUEST_KEY, Started, request_of
 from perennial.domain.training.run import CONTAINER, OWN_CONTAINER
@@ -136,6 +137,14 @@ def _secrets(begun: Started) -> list[str]:
     return [STORE_SECRET, *([tracking.mlflow.secret] if tracking and tracking.mlflow.secret else [])]
 
 
+def _database(begun: Started) -> list[Json]:
+    """The URL of the database that is read; it is in no object but the Secret."""
+    sql = begun.request.sql
+    if sql is None:
+        return []
+    return [{"name": SQL_URL, "valueFrom": {"secretKeyRef": {"name": sql.secret, "key": sql.key}}}]
+
+
 def _container(module: str, image: str, begun: Started, resources: Json) -> Json:
     return {
         "name": CONTAINER,
@@ -145,6 +154,7 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
         "env": [
             {"name": "PERENNIAL_REQUEST_FILE", "value": f"{REQUEST_FOLDER}/{REQUEST_KEY}"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own empty volume
+            *_database(begun),
         ],
         "envFrom": [{"secretRef": {"name": name}} for name in _secrets(begun)],
         "workingDir": "/tmp",  # noqa: S108 - the pod's own empty volume

@@ -1,5 +1,6 @@
 """How a run stands, read from its Job and its pod."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ import msgspec
 from perennial.api.common import parse_time
 from perennial.api.run import Engine
 from perennial.contracts.names import STORE_SECRET
-from perennial.contracts.request import Artifact
+from perennial.contracts.request import SQL_URL, Artifact
 from perennial.contracts.result import DataSeen, RunOutcome
 
 CONTAINER = "run"
@@ -177,6 +178,9 @@ def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tupl
         return "ImagePullFailed", f"the image of the run cannot be had: {detail or reason}"
     if reason in _START_REASONS and f'"{STORE_SECRET}"' in detail and "not found" in detail:
         return "StoreSecretMissing", f"create the Secret {STORE_SECRET} in this namespace: {detail}"
+    if reason in _START_REASONS and (secret := _sql_secret(pod)) and _is_about(detail, secret["name"]):
+        message = f"data.source.sql: the Secret {secret['name']} must have the entry {secret['key']}: {detail}"
+        return "SourceSecretMissing", message
     if reason in _START_REASONS:
         return reason, f"the run's container cannot start: {detail}"
     scheduled = _condition(pod, "PodScheduled", "False")
@@ -185,6 +189,21 @@ def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tupl
         message = f"no node takes the run's pod ({wanted} in spec.engine.resources): {scheduled.get('message', '')}"
         return "Unschedulable", message
     return "", ""
+
+
+def _sql_secret(pod: Json) -> Json | None:
+    """Where the pod takes the URL of a database from, if it reads one."""
+    containers = pod.get("spec", {}).get("containers") or []
+    environment = [each for container in containers for each in container.get("env") or []]
+    found = next((each for each in environment if each["name"] == SQL_URL), None)
+    return found["valueFrom"]["secretKeyRef"] if found else None
+
+
+def _is_about(detail: str, secret: str) -> bool:
+    """Whether a kubelet's message is of this Secret, which is missing or lacks an entry."""
+    return f'secret "{secret}" not found' in detail or (
+        "couldn't find key" in detail and re.search(rf"Secret \S+/{re.escape(secret)}$", detail.strip()) is not None
+    )
 
 
 def _state(pod: Json, name: str) -> Json:
