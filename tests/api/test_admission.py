@@ -216,7 +216,7 @@ async def test_every_field_of_a_monitor_is_taken(api: KubernetesApi, namespace: 
 CASES: list[tuple[str, str, Any, str]] = [
     ("ModelTraining", "spec.candidates.0.algorithm", "DeepForest",
      ('spec.candidates[0].algorithm: Unsupported value: "DeepForest": '
-     'supported values: "LogisticRegression", "HistGradientBoosting"')),
+     'supported values: "LogisticRegression", "Ridge"')),
     ("ModelTraining", "spec.evaluation.gates.0.metric", "aucroc",
      'spec.evaluation.gates[0].metric: Unsupported value: "aucroc": supported values: "accuracy", "balanced_accuracy"'),
     ("ModelTraining", "spec.evaluation.gates.0.min", None, "give min or max"),
