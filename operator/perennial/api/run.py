@@ -96,6 +96,9 @@ class Run(Status):
     started_at: Time = Field(description="When it was decided.")
     finished_at: Time | None = Field(default=None, description="When its outcome was seen.")
     version: str = Field(default="", max_length=63, description="The ModelVersion it made.")
+    reproduces: str = Field(
+        default="", max_length=63, description="The ModelVersion that it fits again, to compare; it makes none then."
+    )
     result: dict[str, Any] | None = Field(
         default=None,
         description="uri and sha256 of its result.json.",

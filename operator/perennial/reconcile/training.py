@@ -17,6 +17,7 @@ from perennial.contracts.names import FILE_PROGRESS, FILE_RESULT, LABEL_NAME, LA
 from perennial.contracts.objects import DigestMismatch, sha256
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
+from perennial.contracts.result import FILE_REQUEST
 from perennial.domain.plan import Plan
 from perennial.domain.training import decide as training
 from perennial.domain.training import polling, progress
@@ -81,7 +82,7 @@ class TrainingController:
         snapshot = replace(snapshot, started=read_started(config_map))
         if run.launched:
             return await self._progress(context, await _after_launch(context, snapshot, run, now), now)
-        return await _before_launch(context, snapshot) if snapshot.started is None else snapshot
+        return await _before_launch(context, snapshot, run) if snapshot.started is None else snapshot
 
     async def _progress(self, context: Context, snapshot: Snapshot, now: datetime) -> Snapshot:
         """With what the run says of itself. Whatever goes wrong there is nobody's trouble."""
@@ -138,15 +139,33 @@ async def _before_start(context: Context, snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, beginning=replace(snapshot.beginning, root=root, highest_run=highest))
 
 
-async def _before_launch(context: Context, snapshot: Snapshot) -> Snapshot:
+async def _before_launch(context: Context, snapshot: Snapshot, run: Run) -> Snapshot:
     namespace = snapshot.training.metadata.namespace
     deployments = await _deployments(context, namespace)
     try:
         root = await context.store.root(namespace)
     except StoreUnavailable as error:
         return replace(snapshot, store=_reason(error))
+    if run.reproduces:
+        try:
+            version, original = await _reproduced(context, namespace, run.reproduces)
+        except StoreUnavailable as error:
+            return replace(snapshot, store=_reason(error))
+        return replace(snapshot, beginning=Beginning(root=root, reproduced=version, original=original))
     champion = await _champion(context, snapshot.training, deployments)
     return replace(snapshot, deployments=deployments, beginning=Beginning(root=root, champion=champion))
+
+
+async def _reproduced(context: Context, namespace: str, name: str) -> tuple[ModelVersion | None, bytes | None]:
+    """The version that is to be reproduced, and what its run was asked, where they are still there."""
+    version = await _version(context, namespace, name)
+    recorded = version.spec.record.artifacts.get(FILE_REQUEST) if version else None
+    if recorded is None:
+        return version, None
+    try:
+        return version, await context.store.read(namespace, Artifact(recorded.uri, recorded.sha256, recorded.size))
+    except (FileNotFoundError, DigestMismatch):
+        return version, None
 
 
 async def _after_launch(context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:

@@ -194,6 +194,7 @@ class Cluster:
                 root=ROOT,
                 highest_run=max(numbers, default=0),
                 champion=self.versions.get(serving),
+                **self._reproduced(run),
             ),
             latest=self.versions.get(last.version) if last else None,
         )
@@ -214,6 +215,11 @@ class Cluster:
         if polling.wait(self.training, self.now) != 0:
             return Polling(jobs=tuple(self.polls))
         return Polling(jobs=tuple(self.polls), root="" if self.trouble else ROOT, store=self.trouble)
+
+    def _reproduced(self, run: Run | None) -> dict[str, Any]:
+        version = self.versions.get(run.reproduces) if run else None
+        asked = version.spec.record.artifacts.get("request.json") if version else None
+        return {"reproduced": version, "original": self.store.get(asked.uri) if asked else None}
 
     def _following(self, run: Run, begun: Started | None) -> Following:
         engine = self.training.spec.engine

@@ -13,14 +13,14 @@ not repeated until something new asks for one.
 from datetime import datetime, timedelta
 
 from perennial.api.common import seconds
-from perennial.api.run import Run
+from perennial.api.run import Run, Trigger
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import Delete, Plan
-from perennial.domain.training import attempts, polling, progress, retire, schedule, triggers
+from perennial.domain.training import attempts, polling, progress, reproduce, retire, schedule, triggers
 from perennial.domain.training.interrupt import interrupted
 from perennial.domain.training.register import fail, register
-from perennial.domain.training.request import job_name, request_of, spec_hash, started
+from perennial.domain.training.request import Started, job_name, request_of, spec_hash, started
 from perennial.domain.training.run import Failed, Lost, Ongoing
 from perennial.domain.training.state import JOBS_KEPT, Draft, Render, Snapshot, Trouble, running
 from perennial.domain.training.status import conclude
@@ -68,12 +68,25 @@ def _start(draft: Draft) -> None:
         return
     current = _refuse_actions(draft, waiting)
     trigger = triggers.first(waiting, current)
-    if trigger is None:
+    reproduced = None if trigger else reproduce.wanted(draft, waiting.request)
+    if trigger is None and reproduced is None:
         return
     draft.trouble = _obstacle(draft)
     if draft.trouble:
         draft.again(STORE_AGAIN if draft.trouble.reason.startswith("Store") else BLOCKED_AGAIN)
         return
+    if trigger is not None:
+        number = _add(draft, trigger)
+        _answer(draft, waiting, current)
+        draft.event("RunStarted", f"run {number} starts: {triggers.because(trigger, current)}")
+    elif reproduced is not None and waiting.request is not None:
+        number = _add(draft, Trigger(type="Request", id=waiting.request.id), reproduced)
+        draft.set(handled_request=waiting.request.id)
+        draft.event("RunStarted", f"run {number} starts: it is to reproduce {reproduced.metadata.name}")
+
+
+def _add(draft: Draft, trigger: Trigger, reproduced: ModelVersion | None = None) -> int:
+    """Takes the next run's number, and puts the run into the status."""
     number = _next_number(draft)
     draft.add_run(
         Run(
@@ -81,13 +94,13 @@ def _start(draft: Draft) -> None:
             trigger=trigger,
             phase="Running",
             job=job_name(draft.training, number),
-            image=snapshot.image,
+            image=reproduced.spec.record.image if reproduced else draft.snapshot.image,
             started_at=draft.now.replace(microsecond=0),
+            reproduces=reproduced.metadata.name if reproduced else "",
         )
     )
-    _answer(draft, waiting, current)
-    draft.event("RunStarted", f"run {number} starts: {triggers.because(trigger, current)}")
     draft.again(0.0)
+    return number
 
 
 def _refuse_actions(draft: Draft, waiting: triggers.Pending) -> list[triggers.Asked]:
@@ -120,17 +133,18 @@ def _refuse_request(draft: Draft, request: triggers.Request | None) -> None:
 
 
 def _answer(draft: Draft, waiting: triggers.Pending, current: list[triggers.Asked]) -> None:
-    """Everything that waited is answered by the run that starts now."""
+    """Everything that waited is answered by the run that starts now, but a request to reproduce a version."""
+    asked = waiting.request
     draft.set(
         spec_hash=spec_hash(draft.training.spec),
-        handled_request=waiting.request.id if waiting.request else draft.status.handled_request,
+        handled_request=asked.id if asked and asked.verb == triggers.TRAIN else draft.status.handled_request,
         handled_actions=triggers.handled(draft.training, draft.snapshot.monitors, waiting.actions),
     )
     polling.answer(draft, anew=bool(waiting.spec))
     if waiting.schedule:
         schedule.answer(draft)
-    for asked in current:
-        draft.event("ActionTaken", f"action {asked.action.id} of DriftMonitor {asked.monitor} is answered by this run")
+    for each in current:
+        draft.event("ActionTaken", f"action {each.action.id} of DriftMonitor {each.monitor} is answered by this run")
 
 
 def _obstacle(draft: Draft) -> Trouble | None:
@@ -180,13 +194,23 @@ def _launch(draft: Draft, run: Run, render: Render) -> None:
         draft.trouble = Trouble(reason, message, "Pending")
         draft.again(STORE_AGAIN)
         return
-    beginning = snapshot.beginning
-    begun = snapshot.started or started(draft.training, run, beginning.root, beginning.champion)
+    begun = snapshot.started or _begun(draft, run)
+    if begun is None:
+        return
     draft.steps += render.run(draft.training, run, begun)
     trigger = run.trigger.model_copy(update={"id": begun.spec_hash}) if run.trigger.type == "Spec" else run.trigger
     draft.set_run(run, launched=True, trigger=trigger, not_before=None, outcome="")
-    draft.set(spec_hash=begun.spec_hash)
+    if not run.reproduces:
+        draft.set(spec_hash=begun.spec_hash)
     draft.again(RUNNING_AGAIN)
+
+
+def _begun(draft: Draft, run: Run) -> Started | None:
+    """The run as it starts now; None where it has failed at that."""
+    if run.reproduces:
+        return reproduce.started(draft, run)
+    beginning = draft.snapshot.beginning
+    return started(draft.training, run, beginning.root, beginning.champion)
 
 
 def _follow(draft: Draft, run: Run) -> ModelVersion | None:
@@ -213,6 +237,9 @@ def _follow(draft: Draft, run: Run) -> ModelVersion | None:
         draft.again(STORE_AGAIN)
         return None
     if fetched.data is None and fetched.broken is None and run.result is None and attempts.again(draft, run, ending):
+        return None
+    if run.reproduces:
+        reproduce.conclude(draft, run, snapshot.started, fetched)
         return None
     made = register(draft, run, snapshot.started, fetched)
     if made is not None:

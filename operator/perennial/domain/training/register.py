@@ -30,9 +30,9 @@ def fail(draft: Draft, run: Run, reason: str, message: str, at: datetime) -> Non
 
 def register(draft: Draft, run: Run, begun: Started, fetched: Fetched) -> ModelVersion | None:
     """Takes the run one state on: reserves its version's number, or makes the version. Returns the version it made."""
-    at = run.finished_at or _ended_at(draft)
+    at = run.finished_at or ended_at(draft)
     if fetched.data is None or fetched.artifact is None:
-        reason, message = fetched.broken or _nothing(draft)
+        reason, message = fetched.broken or nothing(draft)
         fail(draft, run, reason, message, at)
         return None
     try:
@@ -47,12 +47,14 @@ def register(draft: Draft, run: Run, begun: Started, fetched: Fetched) -> ModelV
         return None
 
 
-def _ended_at(draft: Draft) -> datetime:
+def ended_at(draft: Draft) -> datetime:
+    """When the run under way ended."""
     ending = draft.snapshot.following.ending
     return ending.at if isinstance(ending, Reported | Lost) else draft.now
 
 
-def _nothing(draft: Draft) -> tuple[str, str]:
+def nothing(draft: Draft) -> tuple[str, str]:
+    """Why there is no result: (reason, message)."""
     ending = draft.snapshot.following.ending
     if isinstance(ending, Lost):
         again = "ask for another run by the annotation perennial.dev/request: train/<model>/<a new id>"
@@ -76,7 +78,7 @@ def _reserve(draft: Draft, run: Run, fetched: Fetched, versions: Sequence[ModelV
         run,
         reserved=number,
         result=msgspec.to_builtins(fetched.artifact),
-        finished_at=finish_time(run.finished_at or _ended_at(draft)),
+        finished_at=finish_time(run.finished_at or ended_at(draft)),
         image=ran,
     )
     draft.set(version_counter=number)

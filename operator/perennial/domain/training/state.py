@@ -44,13 +44,18 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the start of a run needs: the ModelTrainings and ModelVersions around, the store's root and highest run."""
+    """What the start of a run needs: the ModelTrainings and ModelVersions around, the store's root and highest run.
+
+    Of a run that reproduces a version, that and its request.json (None: they are not there).
+    """
 
     others: tuple[ModelTraining, ...] = ()
     versions: tuple[ModelVersion, ...] = ()
     root: str = ""
     highest_run: int = 0
     champion: ModelVersion | None = None
+    reproduced: ModelVersion | None = None
+    original: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -193,5 +198,5 @@ def running(runs: Sequence[Run]) -> Run | None:
 
 
 def finished(runs: Sequence[Run]) -> Run | None:
-    """The last run that ended."""
-    return next((run for run in runs if run.phase != "Running"), None)
+    """The last run that ended, of those that are to make a version."""
+    return next((run for run in runs if run.phase != "Running" and not run.reproduces), None)

@@ -47,6 +47,7 @@ def _running(draft: Draft, under_way: Run | None) -> Said:
     trigger = under_way.trigger
     by = f" by {trigger.by}" if trigger.by else ""
     attempt = f", attempt {under_way.attempt}" if under_way.attempt > 1 else ""
+    attempt += f", to reproduce {under_way.reproduces}" if under_way.reproduces else ""
     told = f"run {under_way.number}{attempt}, triggered by {trigger.type}{by}, in Job {under_way.job}"
     return "True", trigger.type, told
 

@@ -19,7 +19,7 @@ from perennial.domain.training import schedule
 from perennial.domain.training.request import spec_hash
 
 HANDLED_LIMIT = 50
-TRAIN, CANCEL = "train", "cancel"
+TRAIN, CANCEL, REPRODUCE = "train", "cancel", "reproduce"
 _ID_LIMIT = 128
 
 
@@ -36,10 +36,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for by annotation: ``refusal`` says why it is not done, whatever the state of things."""
+    """What a person asks for by annotation, ``about`` a model or a version; ``refusal`` says why it is not done,
+    whatever the state of things.
+    """
 
     id: str
     verb: str = ""
+    about: str = ""
     refusal: str = ""
 
 
@@ -147,6 +150,6 @@ def _request(value: str) -> Request | None:
         said = f"{value[:200]!r} does not read <verb>/<model>/<id>; write {TRAIN}/<model>/<a new id>"
         return Request(value[:_ID_LIMIT], refusal=said)
     verb, identity = parts[0], parts[2][:_ID_LIMIT]
-    if verb not in {TRAIN, CANCEL}:
-        return Request(identity, verb, f"a ModelTraining knows the verbs {TRAIN} and {CANCEL}, not {verb!r}")
-    return Request(identity, verb)
+    verbs = (TRAIN, CANCEL, REPRODUCE)
+    refusal = "" if verb in verbs else f"a ModelTraining knows the verbs {', '.join(verbs)}, not {verb!r}"
+    return Request(identity, verb, parts[1], refusal)
