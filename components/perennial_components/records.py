@@ -5,17 +5,18 @@ from typing import Literal
 import msgspec
 
 from perennial.contracts.request import RunRequest
-from perennial.contracts.result import CandidateScore, ChampionMetrics, Interval, SliceMetrics, Trial
+from perennial.contracts.result import CandidateScore, ChampionMetrics, ColumnType, Interval, SliceMetrics, Trial
 from perennial.contracts.signature import Signature
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """``sha256`` over the sorted digests of the files' contents."""
+    """``sha256`` is the version of the table (ingest.digest), ``types`` are the columns'; a query has no ``files``."""
 
     sha256: str
     rows: int
     files: int
     columns: tuple[str, ...]
+    types: tuple[ColumnType, ...] = ()
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -164,7 +165,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Everything that the components of a run said."""
+    """Everything that the components of a run said. ``left_out`` are the columns that ``features.auto`` made no
+    features of, each with the reason.
+    """
 
     request: RunRequest
     ingested: Ingested
@@ -173,3 +176,4 @@ class Account(msgspec.Struct, frozen=True):
     parity: Parity
     evaluation: Evaluation
     profile: Profile | None = None
+    left_out: dict[str, str] = {}

@@ -57,6 +57,7 @@ def register(
             tuned=storage.read_json(tuned.path, records.Tuned),
             parity=storage.read_json(parity.path, records.Parity),
             evaluation=storage.read_json(evaluation.path, records.Evaluation),
+            left_out=signature.metadata.get("left_out", {}),
         )
         page = render(account, storage.read_json(reference.path, Baseline))
         Path(report.path).write_text(page, encoding="utf-8")

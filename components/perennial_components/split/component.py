@@ -26,8 +26,11 @@ def split(
     with reported("split"):
         from perennial_components.split import core
         from perennial_components.table import read_table
+        from perennial_components.tune.auto import chosen
 
-        encoded, found = core.split(storage.read_request(request), read_table(data.path))
+        asked, table = storage.read_request(request), read_table(data.path)
+        encoded, found = core.split(asked, table)
         storage.write_arrays(rows.path, encoded)
         storage.write_json(signature.path, found)
+        signature.metadata["left_out"] = chosen(asked, table).left_out
         rows.metadata.update({"rows": len(encoded.target), "held_out": int(encoded.held.sum())})
