@@ -14,7 +14,7 @@ from perennial.contracts.names import FILE_RESULT, STORE_READ_SECRET
 from perennial.contracts.objects import sha256
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact, RunRequest
-from perennial.contracts.result import ChampionMetrics, RunOutcome
+from perennial.contracts.result import FILE_REQUEST, ChampionMetrics, Reproduction, RunOutcome
 from perennial.domain.training.request import started
 from tests.api.world import EPOCH, Nature, Scenario, World, deployment_controller, job_controller
 from tests.unit.training.support import result, spec
@@ -27,6 +27,12 @@ REJECTED = RunOutcome(
     succeeded=False, component="check", reason="DataRejected", message="column num is not in the data: age, sex"
 )
 AWAY = RunOutcome(succeeded=False, component="ingest", reason="StoreUnavailable", message="connection refused")
+
+
+def _reproduction(request: RunRequest) -> Reproduction | None:
+    """A replay gives the same file again."""
+    replay = request.replay
+    return replay and Reproduction(replay.version, replay.model_sha256, replay.model_sha256, identical=True)
 
 
 class Saw(msgspec.Struct):
@@ -61,10 +67,17 @@ def runs(score: float = 0.9, failing: RunOutcome | None = None) -> Nature:
         for name, job in jobs.items():
             request = await requested(world, job)
             champion = request.champion and ChampionMetrics(request.champion.version, {"roc_auc": 0.85}, 76)
-            content = msgspec.json.encode(result(request.output, champion=champion, roc_auc=score))
+            made = result(request.output, champion=champion, roc_auc=score)
+            asked = msgspec.json.encode(request)
+            kept = {FILE_REQUEST: Artifact(f"{request.output}/{FILE_REQUEST}", sha256(asked), len(asked))}
+            content = msgspec.json.encode(
+                msgspec.structs.replace(made, artifacts=made.artifacts | kept, reproduction=_reproduction(request))
+            )
             path = f"{request.output}/{FILE_RESULT}"
             if failing is None:
-                world.put(path.removeprefix(f"file://{world.folder}/"), content)
+                folder = request.output.removeprefix(f"file://{world.folder}/")
+                world.put(f"{folder}/{FILE_RESULT}", content)
+                world.put(f"{folder}/{FILE_REQUEST}", asked)
             outcomes[name] = failing or RunOutcome(True, Artifact(path, sha256(content), len(content)))
         await job_controller(lambda job: outcomes[job["metadata"]["name"]])(world)
 

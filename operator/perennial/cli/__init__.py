@@ -121,15 +121,72 @@ _verb("release", "Let a quarantined version in again.")
 @click.argument("name")
 @_place
 @click.option("--timeout", type=float, default=_PATIENCE, show_default=True, help=_TIMEOUT)
-def train(name: str, timeout: float, **options: Any) -> None:
+@click.option("-w", "--watch", is_flag=True, help="Show how it goes: exit code 0 when a version was registered.")
+def train(name: str, timeout: float, *, watch: bool, **options: Any) -> None:
     """Ask a ModelTraining for a run."""
-    from perennial.api.training import ModelTraining
+    from perennial.cli import request
+
+    name, place = _training(name, "train"), _target(options)
+    number = asyncio.run(request.train(place, name, timeout, wait=watch))
+    if number is None:
+        click.echo(f"a run of {name} is asked for")
+        return
+    click.echo(f"run {number} of {name} has started")
+    if watch:
+        _follow_run(place, name, number)
+
+
+@group.command()
+@click.argument("name")
+@_place
+@click.option("--timeout", type=float, default=_PATIENCE, show_default=True, help=_TIMEOUT)
+def cancel(name: str, timeout: float, **options: Any) -> None:
+    """End the run of a ModelTraining that is under way."""
+    from perennial.cli import request
+
+    _say(request.cancel(_target(options), _training(name, "cancel"), timeout))
+
+
+@group.command()
+@click.argument("name")
+@_place
+@click.option("--timeout", type=float, default=_PATIENCE, show_default=True, help=_TIMEOUT)
+def reproduce(name: str, timeout: float, **options: Any) -> None:
+    """Fit a ModelVersion again, and compare. Same data, parameters, seed and image; no search, no new version.
+
+    Exit code 0 when the model file is the same, byte for byte.
+    """
+    from perennial.api.version import ModelVersion
     from perennial.cli import cluster, request
+
+    kind, name = cluster.place(name, ModelVersion)
+    if kind is not ModelVersion:
+        raise click.UsageError(f"reproduce is about a ModelVersion, not a {kind.KIND}")
+    place = _target(options)
+    training, number = asyncio.run(request.reproduce(place, name, timeout))
+    click.echo(f"run {number} of {training} has started: it is to reproduce {name}")
+    _follow_run(place, training, number)
+
+
+def _training(name: str, verb: str) -> str:
+    from perennial.api.training import ModelTraining
+    from perennial.cli import cluster
 
     kind, name = cluster.place(name, ModelTraining)
     if kind is not ModelTraining:
-        raise click.UsageError(f"train is asked of a ModelTraining, not of a {kind.KIND}")
-    _say(request.train(_target(options), name, timeout))
+        raise click.UsageError(f"{verb} is asked of a ModelTraining, not of a {kind.KIND}")
+    return name
+
+
+def _follow_run(place: "Target", name: str, number: int) -> None:
+    from perennial.api.training import ModelTraining
+    from perennial.cli import follow
+
+    try:
+        code = asyncio.run(follow.status(place, follow.Wish(ModelTraining, name, run=number)))
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
 
 
 @group.command("report")

@@ -23,9 +23,12 @@ from perennial.cli import deployment, resources, tree
 from perennial.cli.cluster import Target, connect
 from perennial.cli.objects import Objects, Source
 from perennial.contracts.names import LABEL_DEPLOYMENT
+from perennial.domain.training.reproduce import REPRODUCED
+from perennial.domain.training.status import REGISTERED
 
 ENDED_OTHERWISE, TIMED_OUT = 1, 3
 WIDTH_OF_A_PIPE = 240
+_GOOD = frozenset({REGISTERED, REPRODUCED})
 _CALM_SECONDS = 0.1
 """Changes come in swarms; so long they are gathered before the next drawing."""
 _WITHOUT_TIMES = re.compile(r", \S+ left")
@@ -35,7 +38,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wish:
-    """What ``status`` is asked for. ``until`` is a phase; ``settled`` waits for whatever is under way to end."""
+    """What ``status`` is asked for. ``until`` is a phase; ``settled`` waits for whatever is under way to end; ``run``
+    is the number of a ModelTraining's run, whose end is waited for.
+    """
 
     kind: type[Object] = ModelDeployment
     name: str | None = None
@@ -43,13 +48,14 @@ class Wish:
     settled: bool = False
     until: str | None = None
     version: str | None = None
+    run: int | None = None
     timeout: float | None = None
     as_json: bool = False
 
     @property
     def waits(self) -> bool:
         """Whether it ends by itself."""
-        return self.settled or self.until is not None
+        return self.settled or self.until is not None or self.run is not None
 
 
 class Subject:
@@ -73,6 +79,8 @@ class Subject:
         """In one sentence."""
         if self.objects.trouble:
             return self.objects.trouble
+        if self.wish.run is not None:
+            return resources.run_sentence(self._run())
         if self.wish.name is None:
             return "\n".join(f"{view.deployment.metadata.name}: {_headline(view)}" for view in self.views())
         return (
@@ -96,6 +104,8 @@ class Subject:
 
     def ended(self) -> int | None:
         """The exit code once what is waited for has come, or cannot come any more; None before."""
+        if self.wish.run is not None:
+            return self._run_ended()
         view, wish = self.view(), self.wish
         status = view.deployment.status
         if (status.observed_generation or 0) < view.deployment.metadata.generation:
@@ -109,6 +119,17 @@ class Subject:
         if status.phase in {"Progressing", "Paused", "Pending", ""}:
             return None
         return 0 if status.phase == "Healthy" else ENDED_OTHERWISE
+
+    def _run_ended(self) -> int | None:
+        run = self._run()
+        if run.get("phase") == "Running":
+            return None
+        return 0 if run.get("outcome") in _GOOD else ENDED_OTHERWISE
+
+    def _run(self) -> Json:
+        """The run that is followed; {} once later ones have taken its place in the status."""
+        runs: list[Json] = (self.raw().get("status") or {}).get("runs") or []
+        return next((run for run in runs if run["number"] == self.wish.run), {})
 
     def raw(self) -> Json:
         """The object as the API server holds it."""

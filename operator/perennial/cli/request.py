@@ -17,6 +17,7 @@ from perennial.cli.cluster import Cluster, Target, connect
 from perennial.cli.deployment import View, headline, view
 from perennial.cli.follow import sources
 from perennial.cli.objects import Objects
+from perennial.cli.resources import run_sentence
 from perennial.contracts.names import ANNOTATION_REQUEST
 
 Json = dict[str, Any]
@@ -60,16 +61,49 @@ async def ask(target: Target, name: str, verb: str, version: str | None, patienc
         return f"{verb} {version}: {headline(now if now.deployment.status.conditions else seen, datetime.now(UTC))}"
 
 
-async def train(target: Target, name: str, patience: float) -> str:
-    """Asks for a run of the ModelTraining ``name``."""
+async def train(target: Target, name: str, patience: float, *, wait: bool) -> int | None:
+    """Asks for a run of the ModelTraining ``name``; its number. ``wait`` is for the run's start, however long it takes:
+    without it None comes back where another run has to end first. Raises click.ClickException.
+    """
     async with connect(target) as cluster:
         raw = await cluster.read(ModelTraining, name)
-        status = raw.get("status") or {}
-        if status.get("phase") == "Running":
-            click.echo("a run is under way: the next one starts when it ends", err=True)
-        answered = await handled(cluster, ModelTraining, name, f"train/{raw['spec']['model']}", patience)
-        run = (answered.get("status") or {}).get("runs", [{}])[0]
-        return f"run {run.get('number')} of {name}: {run.get('phase')}"
+        return await _run_for(cluster, raw, f"train/{raw['spec']['model']}", patience, wait=wait)
+
+
+async def reproduce(target: Target, version: str, patience: float) -> tuple[str, int]:
+    """Asks for a run that fits the ModelVersion ``version`` again; the ModelTraining and the run's number, once it has
+    started. Raises click.ClickException.
+    """
+    async with connect(target) as cluster:
+        record = (await cluster.read(ModelVersion, version))["spec"]["record"]
+        raw = await cluster.read(ModelTraining, record["training"])
+        number = await _run_for(cluster, raw, f"reproduce/{version}", patience, wait=True)
+        return record["training"], number or 0
+
+
+async def cancel(target: Target, name: str, patience: float) -> str:
+    """Ends the run under way of the ModelTraining ``name``; what came of it. Raises click.ClickException."""
+    async with connect(target) as cluster:
+        raw = await cluster.read(ModelTraining, name)
+        answered = await handled(cluster, ModelTraining, name, f"cancel/{raw['spec']['model']}", patience)
+        return run_sentence(_newest(answered))
+
+
+async def _run_for(cluster: Cluster, raw: Json, what: str, patience: float, *, wait: bool) -> int | None:
+    name, newest = raw["metadata"]["name"], _newest(raw)
+    busy = newest.get("phase") == "Running" and raw["spec"].get("concurrencyPolicy") != "Replace"
+    if busy:
+        click.echo(f"run {newest['number']} of {name} is under way: the next one starts when it has ended", err=True)
+    if busy and not wait:
+        await annotate(cluster, ModelTraining, name, what)
+        return None
+    answered = await handled(cluster, ModelTraining, name, what, None if busy else patience)
+    return int(_newest(answered)["number"])
+
+
+def _newest(raw: Json) -> Json:
+    """The newest run of a ModelTraining; {} where it has none."""
+    return next(iter((raw.get("status") or {}).get("runs") or ()), {})
 
 
 async def _look(cluster: Cluster, name: str) -> View:
@@ -79,13 +113,19 @@ async def _look(cluster: Cluster, name: str) -> View:
     return view(raw, *(objects.all(kind) for kind in ("Pod", "Deployment", ModelVersion.KIND)))
 
 
-async def handled(cluster: Cluster, kind: type[Object], name: str, what: str, patience: float) -> Json:
-    """Writes the annotation and waits for the operator; the object as it stood then."""
-    raw = await cluster.read(kind, name)
+async def annotate(cluster: Cluster, kind: type[Object], name: str, what: str) -> str:
+    """Writes the request; its id."""
     identity = str(uuid.uuid4())
     await cluster.api.annotate(
         API_VERSION, kind.KIND, cluster.namespace, name, {ANNOTATION_REQUEST: f"{what}/{identity}"}
     )
+    return identity
+
+
+async def handled(cluster: Cluster, kind: type[Object], name: str, what: str, patience: float | None) -> Json:
+    """Writes the annotation and waits for the operator (None: for ever); the object as it stood then."""
+    raw = await cluster.read(kind, name)
+    identity = await annotate(cluster, kind, name, what)
     try:
         async with asyncio.timeout(patience):
             answered = await _answer(cluster, kind, name, identity)

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 _FIELDS: dict[str, tuple[tuple[str, str], ...]] = {
     "ModelTraining": (
         ("phase", "status.phase"), ("model", "spec.model"), ("latest version", "status.latestVersion"),
-        ("score", "status.latestScore"), ("runs", "status.runCounter"),
+        ("score", "status.latestScore"), ("runs", "status.runCounter"), ("next run", "status.nextRun"),
     ),
     "ModelVersion": (
         ("state", "status.state"), ("approval", "spec.approval"), ("model", "spec.record.model"),
@@ -83,14 +83,31 @@ def _condition_table(conditions: Sequence[Json], now: datetime) -> Table:
 
 
 def _runs(raw: Json, now: datetime) -> Iterable[Text]:
-    colours = {"Succeeded": "green", "Failed": "red"}
+    colours = {"Succeeded": "green", "Failed": "red", "Cancelled": "magenta"}
     for run in (raw.get("status") or {}).get("runs", []):
-        words = " ".join(filter(None, (run.get("outcome"), run.get("version"), run.get("score"), run.get("message"))))
+        words = _of_run(run)
         yield Text.assemble(
             (f"run {run['number']}  ", "bold"), (run["phase"], colours.get(run["phase"], "yellow")),
             f"  {run['trigger']['type']}", (f"  {words}" if words else ""),
             (f"  {ago(parse_time(run['startedAt']), now)} ago", "dim"),
         )  # fmt: skip
+
+
+def _of_run(run: Json) -> str:
+    told: tuple[str, ...] = ("outcome", "version", "score", "message")
+    if run["phase"] == "Running" and run.get("launched"):  # of a second attempt the message is about the first
+        told = ("progress",)
+    attempt = f"attempt {run['attempt']}" if run.get("attempt", 1) > 1 else ""
+    reproduced = f"to reproduce {run['reproduces']}" if run.get("reproduces") else ""
+    return " ".join(filter(None, (attempt, reproduced, *(run.get(key) for key in told))))
+
+
+def run_sentence(run: Json) -> str:
+    """A run of a ModelTraining in one sentence; {} is one that is not in the status any more."""
+    if not run:
+        return "the run is not in the status any more: later ones have taken its place"
+    words = _of_run(run)
+    return f"run {run['number']}: {run['phase']}{f': {words}' if words else ''}"
 
 
 def _places(raw: Json) -> Iterable[Text]:
