@@ -1,100 +1,93 @@
-"""Reads one or many CSV files; nothing that follows depends on their names, dates or order."""
+"""Takes in the rows of a run; nothing that follows depends on where they stood, or in which order."""
 
-import fnmatch
-import hashlib
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import obstore.exceptions
 import pandas as pd
+import pyarrow as pa
 
-from perennial.contracts import objects
-from perennial.contracts.request import RunRequest
+from perennial.contracts.prepare import Ratio, Rename
+from perennial.contracts.request import SQL_URL, RunRequest
 from perennial_components.failure import RunError, nearest
+from perennial_components.ingest import files, sql
+from perennial_components.ingest.digest import version_of
+from perennial_components.ingest.kinds import type_of
 from perennial_components.records import Ingested
-from perennial_components.storage import store_message
-from perennial_components.table import MISSING_TEXTS
-
-_GLOB = frozenset("*?[")
 
 
 def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.DataFrame, Ingested]:
-    """All rows at ``request.source`` as text, missing cells as NA, and what was read.
+    """All rows of the request's source as text, missing cells as NA, and what was read.
 
-    Raises RunError: DataUnavailable when nothing is there or the store cannot be reached, DataRejected when the files
-    are no CSV, have no rows, or lack a column that the request names.
+    Rows stand in the order of their digests and columns in that of their names: the same data makes the same table.
+    Every column is kept: the side of a row may depend on all of them. ``credentials`` are the store's, and the URL of
+    the database.
+
+    Raises RunError: DataUnavailable when nothing is there or the store or database cannot be reached, DataRejected when
+    what is there is no table, has no rows, or lacks a column that the request names.
     """
-    contents = fetch(request.source, credentials)
-    parsed = sorted((objects.sha256(data), name, data) for name, data in contents.items())
-    table = pd.concat([_parse(name, data) for _, name, data in parsed], ignore_index=True)
-    if table.empty:
-        raise RunError("DataRejected", f"there are no rows in {request.source} ({_files(len(parsed))})")
-    _require_columns(request, tuple(table.columns))
-    digest = hashlib.sha256("".join(sha for sha, _, _ in parsed).encode()).hexdigest()
-    return table, Ingested(sha256=digest, rows=len(table), files=len(parsed), columns=tuple(table.columns))
+    if request.sql:
+        read, count = sql.read(request.sql, credentials.get(SQL_URL, "")), 0
+        where = sql.named(request.sql)
+    else:
+        found = files.names(request.source, credentials)
+        read, count = files.read(found, request.format, credentials), len(found)
+        where = f"{request.source} ({'1 file' if count == 1 else f'{count} files'})"
+    table = _together(read)
+    if not table.num_rows:
+        raise RunError("DataRejected", f"there are no rows in {where}")
+    _require_columns(request, tuple(table.column_names))
+    version = version_of(table)
+    columns = {name: table[name] for name in sorted(table.column_names)}
+    del table
+    ordered = _in_order(columns, pa.array(version.order))
+    told = Ingested(
+        sha256=version.sha256,
+        rows=ordered.num_rows,
+        files=count,
+        columns=tuple(ordered.column_names),
+        types=tuple(map(type_of, ordered.columns)),
+    )
+    return ordered.to_pandas(), told
 
 
-def fetch(source: str, credentials: Mapping[str, str]) -> dict[str, bytes]:
-    """The objects that ``source`` names, by address; ``*``, ``?`` and ``[…]`` match within one path segment."""
-    try:
-        if not _GLOB & set(source):
-            return {source: objects.read(source, credentials)}
-        names = matching(source, credentials)
-        contents = {name: objects.read(name, credentials) for name in names}
-    except FileNotFoundError as error:
-        raise RunError("DataUnavailable", f"there is nothing at {source}") from error
-    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
-        raise RunError("DataUnavailable", f"{source} cannot be read: {store_message(error)}") from error
-    if not contents:
-        raise RunError("DataUnavailable", f"no file matches {source}")
-    return contents
+def _together(parts: Iterable[Any]) -> Any:
+    """One table; a part without some column lacks its values."""
+    return pa.concat_tables(list(parts), promote_options="default")
 
 
-def matching(source: str, credentials: Mapping[str, str]) -> list[str]:
-    """The addresses that match the pattern ``source``, sorted."""
-    patterns = source.split("/")
-    first = next(i for i, part in enumerate(patterns) if _GLOB & set(part))
-    found = objects.listing("/".join(patterns[:first]) + "/", credentials)
-    return sorted(name for name in found if _matches(name.split("/"), patterns))
-
-
-def _matches(parts: list[str], patterns: list[str]) -> bool:
-    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
-
-
-def _parse(name: str, data: bytes) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(
-            BytesIO(data), dtype=str, keep_default_na=False, na_values=list(MISSING_TEXTS), encoding="utf-8-sig"
-        )
-    except pd.errors.EmptyDataError as error:
-        raise RunError("DataRejected", f"{name} is empty: not even a header") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise RunError("DataRejected", f"{name} is no CSV in UTF-8: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
-    # Cells of blanks are missing too, and text is compared without the blanks around it.
-    table = table.apply(lambda column: column.astype("str").str.strip())
-    return table.replace("", pd.NA)
+def _in_order(columns: dict[str, Any], order: Any) -> Any:
+    """The table with its rows in ``order``. Takes the columns out of ``columns`` one by one, so that no more than one
+    stands in memory twice.
+    """
+    ordered = {}
+    for name in list(columns):
+        ordered[name] = columns.pop(name).combine_chunks().take(order)
+    return pa.table(ordered)
 
 
 def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
-    wanted = (
+    """Columns are wanted by the names that they have when they are used: some before, some after the preparation."""
+    prepared = set(columns)
+    for step in request.prepare:
+        if isinstance(step, Rename):
+            prepared = (prepared - {step.source}) | {step.to}
+        elif isinstance(step, Ratio):
+            prepared.add(step.name)
+    split = request.split
+    as_read = (*split.key, *filter(None, (split.group,)), *((split.by_time.column,) if split.by_time else ()))
+    later = (
         request.target.column,
         *request.numeric,
         *request.categorical,
-        *request.split.key,
         *request.slices,
         *(check.column for check in request.checks),
-        *([request.time] if request.time else []),
+        *((request.time,) if request.time else ()),
     )
-    absent = [name for name in dict.fromkeys(wanted) if name not in columns]
+    absent = dict.fromkeys(name for name in later if name not in prepared and name not in columns)
+    absent |= dict.fromkeys(name for name in as_read if name not in columns)
     if absent:
         named = {request.time: ", which data.time names,"}
         lines = "\n".join(
             f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, columns)}" for name in absent
         )
         raise RunError("DataRejected", f"{lines}\ncolumns are: {', '.join(columns)}")
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"

@@ -1,0 +1,161 @@
+"""Reads tables from files, CSV or Parquet, one file at a time."""
+
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import obstore
+import obstore.exceptions
+import pyarrow as pa
+from obstore.store import from_url
+from pyarrow import csv, parquet
+
+from perennial.contracts import objects
+from perennial.contracts.names import STORE_CA
+from perennial_components.failure import RunError
+from perennial_components.ingest.cells import TEXT, as_text, cleaned
+from perennial_components.storage import store_message
+
+Format = Literal["CSV", "Parquet"]
+_BLOCK = 8 << 20
+"""Bytes of a CSV that are parsed at once: no row may be longer."""
+_ROWS = 1 << 16
+_INDEX = re.compile(r"__index_level_\d+__")
+"""Where pandas keeps the places that rows once had: nothing of the data."""
+
+
+def names(source: str, credentials: Mapping[str, str]) -> list[str]:
+    """The addresses that ``source`` means, sorted; ``*``, ``?`` and ``[…]`` match within one path segment.
+
+    Raises RunError (DataUnavailable) when none matches, or the server cannot list. In a web address ``?`` begins
+    a query.
+    """
+    web = urlsplit(source).scheme in {"http", "https"}
+    if not set(source) & set("*[" if web else "*?["):
+        return [source]
+    if web:
+        raise RunError(
+            "DataUnavailable",
+            f"{source}: a web server has no listing to match * and [ against: name one file, or put the files into an "
+            "object store (s3://, gs://, az://)",
+        )
+    try:
+        found = matching(source, credentials)
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        raise _unavailable(source, error) from error
+    if not found:
+        raise RunError("DataUnavailable", f"no file matches {source}")
+    return found
+
+
+def matching(source: str, credentials: Mapping[str, str]) -> list[str]:
+    """The addresses that match the pattern ``source``, sorted."""
+    patterns = source.split("/")
+    first = next(i for i, part in enumerate(patterns) if set(part) & set("*?["))
+    found = objects.listing("/".join(patterns[:first]) + "/", credentials)
+    return sorted(name for name in found if _matches(name.split("/"), patterns))
+
+
+def _matches(parts: list[str], patterns: list[str]) -> bool:
+    return len(parts) == len(patterns) and all(map(fnmatch.fnmatchcase, parts, patterns))
+
+
+def read(addresses: Sequence[str], format: Format, credentials: Mapping[str, str]) -> Iterator[Any]:  # noqa: A002
+    """The tables (Arrow) at ``addresses`` as cleaned text, in their order. Raises RunError as ingest does."""
+    parse = {"CSV": _csv, "Parquet": _parquet}[format]
+    for name in addresses:
+        yield from parse(name, _content(name, credentials))
+
+
+def _content(name: str, credentials: Mapping[str, str]) -> bytes:
+    try:
+        if urlsplit(name).scheme in {"http", "https"} and urlsplit(name).query:
+            return _of_query(name, credentials)
+        return objects.read(name, credentials)
+    except FileNotFoundError as error:
+        raise RunError("DataUnavailable", f"there is nothing at {name}") from error
+    except (obstore.exceptions.BaseError, OSError, ValueError) as error:
+        raise _unavailable(name, error) from error
+
+
+def _of_query(url: str, credentials: Mapping[str, str]) -> bytes:
+    """What a web server answers to a URL with a query, which is no path in a store."""
+    client: Any = {"allow_http": True}
+    if authority := credentials.get(STORE_CA, "").strip():
+        client["root_certificate"] = authority
+    return bytes(obstore.get(from_url(url, client_options=client), "").bytes())
+
+
+def _unavailable(source: str, error: Exception) -> RunError:
+    return RunError("DataUnavailable", f"{source} cannot be read: {store_message(error)}")
+
+
+def _csv(name: str, content: bytes) -> Iterator[Any]:
+    wrong: list[Any] = []
+
+    def refused(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    try:
+        reader = csv.open_csv(
+            BytesIO(content),
+            # In one thread, for only so it is known which row is wrong.
+            read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refused),
+            convert_options=csv.ConvertOptions(default_column_type=TEXT, strings_can_be_null=False),
+        )
+        header = _header(name, reader.schema.names)
+        yield pa.table([pa.array([], TEXT) for _ in header], names=header)
+        for batch in reader:
+            yield pa.table([cleaned(column) for column in batch.columns], names=header)
+    except pa.ArrowInvalid as error:
+        raise RunError("DataRejected", _no_csv(name, content, wrong, str(error))) from None
+
+
+def _no_csv(name: str, content: bytes, wrong: list[Any], said: str) -> str:
+    """Why a file is refused, without the cells of a row: the parser's own words end with them."""
+    if not content.removeprefix(b"\xef\xbb\xbf").strip():
+        return f"{name} is empty: not even a header"
+    if wrong:
+        row = wrong[0]
+        return (
+            f"{name} is no CSV: row {row.number} (the header is 1) has {row.actual_columns} cells, the header has "
+            f"{row.expected_columns}"
+        )
+    if "UTF8" in said:
+        return f"{name} is no CSV in UTF-8: {said}"
+    return f"{name} is no CSV in UTF-8: {said.splitlines()[0][:200]}"
+
+
+def _header(name: str, given: list[str]) -> list[str]:
+    """The columns' names without the blanks around them; the ones without a name are named after their place."""
+    columns = [column.strip() or f"Unnamed: {place}" for place, column in enumerate(given)]
+    require_unique(name, columns)
+    return columns
+
+
+def require_unique(where: str, columns: list[str]) -> None:
+    """Raises RunError (DataRejected) when two columns have one name."""
+    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1]
+    if twice:
+        raise RunError(
+            "DataRejected",
+            f"{where}: more than one column is called {', '.join(map(repr, twice))}: give each a name of its own",
+        )
+
+
+def _parquet(name: str, content: bytes) -> Iterator[Any]:
+    try:
+        file = parquet.ParquetFile(pa.BufferReader(content))
+        given = [column for column in file.schema_arrow.names if not _INDEX.fullmatch(column)]
+        header = _header(name, given)
+        yield pa.table([pa.array([], TEXT) for _ in header], names=header)
+        for batch in file.iter_batches(batch_size=_ROWS, columns=given):
+            texts = [cleaned(as_text(column, title, name)) for title, column in zip(header, batch.columns, strict=True)]
+            yield pa.table(texts, names=header)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError("DataRejected", f"{name} is no Parquet: {str(error).splitlines()[0][:200]}") from None
