@@ -1,15 +1,19 @@
 """What a run's verdict becomes in the registry, and what the run is asked so that there is one."""
 
+import asyncio
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from perennial.api.run import TrainingStatus
 from perennial.contracts.result import ChampionMetrics, Gain, Interval
 from perennial.domain.training.request import read_started, spec_hash
-from perennial.domain.training.state import Snapshot
-from tests.unit.training.support import Cluster, a_deployment, a_training, result
+from perennial.domain.training.state import Registry, Snapshot
+from perennial.reconcile.registry import read_registry
+from tests.unit.training.support import NOW, Cluster, a_deployment, a_training, result
 
 OUTPUT = "s3://artifacts/cardio/heart/"
 
@@ -102,3 +106,55 @@ def test_an_operator_that_knows_more_of_evaluation_retrains_nothing() -> None:
     other = a_training(evaluation={"champion": {"confidence": 0.9}}).spec
     assert spec_hash(plain) == spec_hash(same)
     assert spec_hash(plain) != spec_hash(other)
+
+
+class Api:
+    """An API server with these objects, by kind; it counts what it is asked."""
+
+    def __init__(self, **objects: list[dict[str, Any]]) -> None:
+        self.objects = objects
+        self.asked: list[str] = []
+
+    async def list(self, _api_version: str, kind: str, _namespace: str, *, labels: str = "") -> list[dict[str, Any]]:
+        self.asked.append(f"{kind} {labels}".strip())
+        return self.objects.get(kind, [])
+
+
+def read(api: Api, **training: Any) -> Registry:
+    context = SimpleNamespace(api=api)
+    return asyncio.run(read_registry(context, a_training(**training)))  # type: ignore[arg-type]
+
+
+def test_the_registry_is_read_only_where_retention_can_act() -> None:
+    api = Api()
+    run = {
+        "number": 1,
+        "trigger": {"type": "Spec"},
+        "phase": "Running",
+        "job": "j",
+        "startedAt": "2026-01-01T00:00:00Z",
+    }
+    under_way = TrainingStatus.model_validate({"runs": [run]})
+    assert read(api) == read(api, retention={"versions": 1}, status=under_way) == Registry()
+    assert api.asked == []
+    read(api, retention={"versions": 1})
+    assert api.asked == ["ModelVersion", "ModelDeployment"]
+
+
+def test_how_removals_ended_is_read_from_their_jobs() -> None:
+    def job(name: str, *conditions: tuple[str, str]) -> dict[str, Any]:
+        told = [
+            {"type": kind, "status": status, "lastTransitionTime": "2026-03-02T12:00:00Z"}
+            for kind, status in conditions
+        ]
+        return {"metadata": {"name": name}, "status": {"conditions": told} if told else {}}
+
+    api = Api(Job=[
+        job("runs"), job("ends", ("FailureTarget", "True"), ("Failed", "False")),
+        job("failed", ("FailureTarget", "True"), ("Failed", "True")),
+        job("done", ("SuccessCriteriaMet", "True"), ("Complete", "True")),
+    ])  # fmt: skip
+    retired = TrainingStatus.model_validate({"retired": [{"version": "heart-v1", "uid": "u", "folder": "f"}]})
+    found = {each.job: (each.succeeded, each.failed_at) for each in read(api, status=retired).removals}
+    assert found == {"runs": (False, None), "ends": (False, None), "failed": (False, NOW), "done": (True, None)}
+    assert api.asked[-1] == "Job perennial.dev/removes-for=heart"
