@@ -24,7 +24,7 @@ def canonical(data: bytes) -> bytes:
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as made:
             for old, new in names.files.items():
-                made.writestr(zipfile.ZipInfo(new, _LONG_AGO), _without_rests(archive.read(old)))
+                made.writestr(zipfile.ZipInfo(new, _LONG_AGO), without_rests(archive.read(old)))
             made.writestr(zipfile.ZipInfo(_SCHEMA, _LONG_AGO), json.dumps(schema, indent=2))
         return out.getvalue()
 
@@ -66,7 +66,8 @@ class _Names:
         return self._parts[node["__id__"]]
 
 
-def _without_rests(data: bytes) -> bytes:
+def without_rests(data: bytes) -> bytes:
+    """The NumPy file ``data`` with zeros between the fields of its structures; the same where it has none."""
     if not data.startswith(b"\x93NUMPY"):
         return data
     array = np.load(io.BytesIO(data), allow_pickle=False)

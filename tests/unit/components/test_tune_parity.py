@@ -20,7 +20,7 @@ from perennial_components.export.core import export
 from perennial_components.threads import single_threads
 from perennial_components.tune.catalog import CATALOG
 from perennial_components.tune.estimators import fit, make
-from perennial_components.tune.file import canonical
+from perennial_components.tune.file import canonical, without_rests
 
 FEW: dict[str, dict[str, Any]] = {
     "HistGradientBoosting": {"max_iter": 15},
@@ -95,7 +95,9 @@ def test_trees_see_numbers_unscaled() -> None:
 
 def test_thresholds_between_neighbouring_numbers_go_the_same_way() -> None:
     signature = rows("Classification", 2)[2]
-    value, after = np.float32(1e6), np.nextafter(np.float32(1e6), np.float32(np.inf))
+    value = np.nextafter(np.float32(1e6), np.float32(np.inf))
+    after = np.nextafter(value, np.float32(np.inf))
+    assert np.float32((float(value) + float(after)) / 2) == after, "rounded, the middle is the upper one"
     features = np.zeros((80, 5), dtype=np.float32)
     features[:, 1] = np.repeat([value, after], 40)
     target = np.repeat([0, 1], 40)
@@ -123,6 +125,20 @@ def test_a_file_has_neither_time_nor_addresses() -> None:
     with zipfile.ZipFile(io.BytesIO(canonical(skops.io.dumps(model)))) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert archive.namelist()[0] == "0.npy"
+
+
+def test_what_lies_between_the_fields_of_an_array_does_not_enter_its_file() -> None:
+    gaps = np.dtype({"names": ["a", "b"], "formats": ["u1", "f8"], "offsets": [0, 8], "itemsize": 16})
+    arrays = [np.frombuffer(bytes([fill]) * 32, np.uint8).copy().view(gaps) for fill in (1, 2)]
+    for array in arrays:
+        array["a"], array["b"] = 3, 0.5
+    written = [io.BytesIO() for _ in arrays]
+    for array, file in zip(arrays, written, strict=True):
+        np.save(file, array)
+    assert written[0].getvalue() != written[1].getvalue()
+    first, second = (without_rests(file.getvalue()) for file in written)
+    assert first == second
+    np.testing.assert_array_equal(np.load(io.BytesIO(first)), arrays[0])
 
 
 def test_the_dummy_says_the_shares_or_the_mean() -> None:
