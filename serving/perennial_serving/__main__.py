@@ -45,7 +45,7 @@ def build(settings: Settings) -> Service:
     )
     tls = Tls(settings.tls_dir, settings.tls_client_auth) if settings.tls_dir else None
     bearer = Bearer(settings.bearer_dir) if settings.bearer_dir else None
-    mirror = Mirror(settings=settings, classes=model.signature.classes, tls=tls)
+    mirror = Mirror(settings=settings, classes=model.signature.classes, tls=tls, spread=model.spread)
     inference = Inference(
         settings=settings,
         model=model,

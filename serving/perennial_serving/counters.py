@@ -27,6 +27,7 @@ REASONS = (
     "expired",
     "wrong_deployment",
     "unknown_class",
+    "not_a_number",
     "replayed",
     "too_many_versions",
 )
@@ -34,6 +35,7 @@ BUCKETS = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+_ERRORS = (names.ABSOLUTE, names.SQUARED)
 MAX_SERIES = 2000
 SETTLED_ROWS = 512
 """Answered rows that are put into their bins at once."""
@@ -56,13 +58,31 @@ class Calibration:
         return np.interp(p, self._x, self._y) if self._x else p
 
 
+class ExpectedErrors:
+    """Sums of the error that is expected of predicted numbers, absolute and squared, by interpolation in the baseline's
+    points.
+    """
+
+    def __init__(self, points: Sequence[tuple[float, float, float]]) -> None:
+        self._at, *self._losses = np.array(points).T
+        self.sums = [0.0, 0.0]
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        """Counts numbers [n]."""
+        for place, losses in enumerate(self._losses):
+            self.sums[place] += float(np.interp(values, self._at, losses).sum())
+
+
 class FeedbackTable:
-    """True classes by predicted class, of one version; how late they came (s), and how bad the predictions were."""
+    """True classes by predicted class, of one version; how late they came (s), and how bad the predictions were: by
+    their log loss, or by a Regression's ``errors``, absolute and squared.
+    """
 
     def __init__(self, classes: int) -> None:
         self.counts = [0] * (classes * classes)
         self.delay_sum, self.delays = 0.0, 0
         self.loss_sum, self.losses = 0.0, 0
+        self.errors = [0.0, 0.0]
         self.shown = False
 
 
@@ -88,7 +108,7 @@ class Counters:
     def __init__(
         self, model: Model, deployment: str, version: str, revision: str = "", usage: Usage | None = None
     ) -> None:
-        signature, baseline = model.signature, model.baseline
+        signature, baseline, labels = model.signature, model.baseline, model.labels
         by_name = {item.name: item for item in baseline.features}
         self._features = [
             NumericBins(by_name[item.name])
@@ -99,20 +119,21 @@ class Counters:
         self._prediction = NumericBins(baseline.prediction)
         self._joint = JointBins(baseline.joint) if baseline.joint else None
         self._calibration = Calibration(baseline.calibration)
-        self._predicted = np.zeros(len(signature.classes), dtype=np.int64)
-        self._calibrated = np.zeros(len(signature.classes))
+        self._expected = ExpectedErrors(baseline.losses) if model.regression else None
+        self._predicted = np.zeros(len(labels), dtype=np.int64)
+        self._calibrated = np.zeros(len(labels))
         self._answered: list[tuple[NDArray[np.float64], Prediction]] = []
         self._rows = 0
         self._requests = dict.fromkeys(CODES, 0)
         self._durations = [0] * (len(BUCKETS) + 1)
         self._duration_sum = 0.0
         self._rejected = dict.fromkeys(REASONS, 0)
-        self._width = len(signature.classes)
+        self._width = len(labels)
         self._feedback = {version: FeedbackTable(self._width)}
         features = [by_name[item.name] for item in signature.inputs]
         # Two configurations of one version are told apart by their revision alone.
         pod = {"deployment": deployment, **({"revision": revision} if revision else {})}
-        self._keys = _Keys(pod, version, signature.classes, features, baseline)
+        self._keys = _Keys(pod, version, labels, features, baseline)
         self._usage = usage or Usage()
         self._shown = self._counted = False
         self._shares: list[str] = []
@@ -166,6 +187,9 @@ class Counters:
             self._joint.add(matrix)
         self._prediction.add(positive)
         self._predicted += np.bincount(predicted, minlength=self._width)
+        if self._expected:
+            self._expected.add(positive)
+            return
         self._calibrated += np.bincount(predicted, self._calibration(positive), minlength=self._width)
 
     def invalid(self, by_feature: dict[int, int]) -> None:
@@ -174,10 +198,16 @@ class Counters:
             self._features[feature].counts[1] += count
 
     def feedback(
-        self, version: str, predicted: int, actual: int, delay: float = 0.0, loss: float | None = None
+        self,
+        version: str,
+        predicted: int,
+        actual: int,
+        delay: float = 0.0,
+        loss: float | None = None,
+        error: float | None = None,
     ) -> bool:
         """Counts a true class that came ``delay`` seconds after its prediction, and the prediction's log ``loss`` where
-        it is known; False when there is no room for one more version.
+        it is known, of a Regression its ``error``; False when there is no room for one more version.
         """
         table = self._feedback.get(version)
         if table is None:
@@ -190,6 +220,9 @@ class Counters:
         if loss is not None:
             table.loss_sum += loss
             table.losses += 1
+        if error is not None:
+            table.errors[0] += abs(error)
+            table.errors[1] += error * error
         return True
 
     def feedback_rejected(self, reason: str) -> None:
@@ -222,7 +255,10 @@ class Counters:
         if self._joint:
             yield from family(names.METRIC_JOINT, keys.joint, self._joint.counts, zero=zero)
         yield from family(names.METRIC_PREDICTED, keys.predicted, self._predicted.tolist(), zero=zero)
-        yield from family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated.tolist(), zero=zero)
+        if self._expected:
+            yield from family(names.METRIC_EXPECTED_LOSS, keys.expected, self._expected.sums, zero=zero)
+        else:
+            yield from family(names.METRIC_CALIBRATED, keys.calibrated, self._calibrated.tolist(), zero=zero)
         yield from self._feedback_lines(zero=zero, hold=hold)
         yield from family(names.METRIC_FEEDBACK_REJECTED, keys.rejected, self._rejected.values(), zero=zero)
         if self._shares:
@@ -241,6 +277,10 @@ class Counters:
         for version, table, blank in tables:
             prefixes = keys.summary(names.METRIC_FEEDBACK_DELAY, version)
             yield from rows(prefixes, [table.delay_sum, table.delays], zero=blank)
+        if self._expected:
+            yield from header(names.METRIC_FEEDBACK_ERROR)
+            for version, table, blank in tables:
+                yield from rows(keys.errors(version), table.errors, zero=blank)
         if self._width != 2:
             return
         yield from header(names.METRIC_FEEDBACK_LOSS)
@@ -264,12 +304,12 @@ class _Keys:
         self,
         pod: dict[str, str],
         version: str,
-        classes: tuple[str, ...],
+        labels: tuple[str, ...],
         features: Sequence[Distribution],
         baseline: Baseline,
     ) -> None:
         base = {**pod, "version": version}
-        self._pod, self._base, self._classes = pod, base, classes
+        self._pod, self._base, self._labels = pod, base, labels
         self.requests = [series(names.METRIC_REQUESTS, **base, code=str(code)) for code in CODES]
         limits = [*map(repr, BUCKETS), "+Inf"]
         self.durations = [series(f"{names.METRIC_DURATION}_bucket", **base, le=limit) for limit in limits]
@@ -281,23 +321,28 @@ class _Keys:
         self.prediction = [series(names.METRIC_PREDICTION_BINS, **base, bin=name) for name in baseline.prediction.bins]
         joint = baseline.joint.distribution.bins if baseline.joint else ()
         self.joint = [series(names.METRIC_JOINT, **base, bin=name) for name in joint]
-        self.predicted = [series(names.METRIC_PREDICTED, **base, predicted=name) for name in classes]
-        self.calibrated = [series(names.METRIC_CALIBRATED, **base, predicted=name) for name in classes]
+        self.predicted = [series(names.METRIC_PREDICTED, **base, predicted=name) for name in labels]
+        self.calibrated = [series(names.METRIC_CALIBRATED, **base, predicted=name) for name in labels]
+        self.expected = [series(names.METRIC_EXPECTED_LOSS, **base, loss=kind) for kind in _ERRORS]
         self.rejected = [series(names.METRIC_FEEDBACK_REJECTED, **base, reason=reason) for reason in REASONS]
 
     @property
     def feedback_series(self) -> int:
         """How many series one version's feedback is."""
-        return len(self._classes) ** 2 + (4 if len(self._classes) == 2 else 2)
+        return len(self._labels) ** 2 + (4 if len(self._labels) < 3 else 2)
 
     def feedback(self, version: str) -> list[str]:
         """By predicted and true class."""
         base = {**self._pod, "version": version}
         return [
             series(names.METRIC_FEEDBACK, **base, predicted=predicted, actual=actual)
-            for predicted in self._classes
-            for actual in self._classes
+            for predicted in self._labels
+            for actual in self._labels
         ]
+
+    def errors(self, version: str) -> list[str]:
+        """Absolute and squared."""
+        return [series(names.METRIC_FEEDBACK_ERROR, **self._pod, version=version, error=kind) for kind in _ERRORS]
 
     def summary(self, name: str, version: str) -> list[str]:
         """Sum and count."""

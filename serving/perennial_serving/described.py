@@ -30,8 +30,8 @@ def inputs(inference: Inference) -> list[dict[str, Any]]:
 def outputs(inference: Inference) -> list[dict[str, Any]]:
     """The tensors [N] that are answered; tokens where a key is mounted."""
     return [
-        {"name": name, "datatype": "FP64" if name == "probability" else "BYTES", "shape": [-1]}
-        for name in OUTPUTS
+        {"name": name, "datatype": "FP64" if name in {"probability", "prediction"} else "BYTES", "shape": [-1]}
+        for name in OUTPUTS[inference.model.signature.task]
         if name != "feedback_token" or inference.feedback.enabled
     ]
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from perennial.contracts.estimator import EstimatorError, load
 from perennial.contracts.names import FILE_SKOPS
+from perennial.contracts.signature import Task
 from perennial_serving.scorers import ModelError
 
 
@@ -21,19 +22,24 @@ class EstimatorScorer:
     aside = True
     row_by_row = False
 
-    def __init__(self, data: bytes) -> None:
-        """Raises :class:`ModelError` for a file that holds no classifier or types that are not trusted."""
+    def __init__(self, data: bytes, task: Task) -> None:
+        """Raises :class:`ModelError` for a file that holds no estimator for ``task``, or types that are not trusted."""
         # Its threads would wait for the one core that a predictor has; scikit-learn reads this when it is loaded.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         try:
             estimator = load(data)
         except EstimatorError as error:
             raise ModelError(f"{FILE_SKOPS}: {error}") from None
-        if not hasattr(estimator, "predict_proba"):
-            raise ModelError(f"{FILE_SKOPS}: a {type(estimator).__name__} has no predict_proba")
-        self._predict = estimator.predict_proba
+        method = "predict" if task == "Regression" else "predict_proba"
+        if not hasattr(estimator, method):
+            raise ModelError(f"{FILE_SKOPS}: a {type(estimator).__name__} has no {method}")
+        self._predict = getattr(estimator, method)
 
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """See ``scorers.Scorer``."""
         scores: NDArray[np.floating[Any]] = self._predict(matrix)
         return scores
+
+    def values(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """See ``scorers.Scorer``."""
+        return np.asarray(self._predict(matrix)).reshape(-1)

@@ -1,6 +1,7 @@
 """Labels that come back: a signed token says what was predicted, so no prediction is stored.
 
-Where there are two classes it says how probable that was, too: "<row>.<probability in 1/10000>" in place of the row.
+Where there are two classes it says how probable that was, too: "<row>.<probability in 1/10000>" in place of the row;
+of a Regression "<row>.<number>".
 A token counts once in this process. Another pod, or this one after a restart, would count it again: whoever reads the
 counters holds feedback against predictions and doubts labels that outnumber them.
 """
@@ -10,6 +11,7 @@ import secrets
 import time
 from pathlib import Path
 
+from perennial.contracts.baseline import VALUE
 from perennial.contracts.signature import Signature, category_of
 from perennial.contracts.token import Claim, Signer, TokenError, key_id, verify
 from perennial_serving.counters import Counters
@@ -75,8 +77,9 @@ class Feedback:
     ) -> None:
         """``deployment`` is "namespace/name"; a token is good for ``lifetime`` seconds."""
         self._keys, self._counters = keys, counters
-        self._classes = {label: place for place, label in enumerate(signature.classes)}
-        self._labels, self._positive = signature.classes, signature.positive
+        self._regression = signature.task == "Regression"
+        self._labels, self._positive = signature.classes or (VALUE,), signature.positive
+        self._classes = {label: place for place, label in enumerate(self._labels)}
         self._binary = len(signature.classes) == 2
         self._deployment, self._version, self._lifetime = deployment, version, lifetime
         self._process = secrets.token_hex(6)
@@ -102,8 +105,10 @@ class Feedback:
         return self._token(self._signers_now(), prediction.predicted[0], prediction.positive[0])
 
     def _token(self, signers: list[Signer], label: int, p: float) -> str:
-        """The token for a row of class ``label``; ``p`` is the positive class's probability."""
+        """The token for a row of class ``label``; ``p`` is the positive class's probability, or the number."""
         self._row += 1
+        if self._regression:
+            return signers[label].sign(f"{self._process}{self._row}.{p:.9g}")
         if not self._binary:
             return signers[label].sign(f"{self._process}{self._row}")
         chosen = p if label == self._positive else 1 - p
@@ -135,20 +140,32 @@ class Feedback:
             claim = verify(self._keys.all, item.token, now, self._deployment)
         except TokenError as error:
             return error.reason
-        predicted, actual = self._classes.get(claim.predicted), self._classes.get(category_of(item.actual))
+        actual, off = self._actual(item.actual, claim.row)
+        predicted = self._classes.get(claim.predicted)
         if predicted is None or actual is None:
-            return "unknown_class"
+            return "not_a_number" if self._regression and predicted is not None else "unknown_class"
         once = (claim.version, claim.row)
         if once in self._counted:
             return "replayed"
         delay = max(0.0, now - (claim.expires - self._lifetime))
         loss = _loss(claim.row, right=predicted == actual) if self._binary else None
-        if not self._counters.feedback(claim.version, predicted, actual, delay, loss):
+        if not self._counters.feedback(claim.version, predicted, actual, delay, loss, off):
             return "too_many_versions"
         self._counted[once] = None
         if len(self._counted) > _REMEMBERED:
             del self._counted[next(iter(self._counted))]
         return ""
+
+    def _actual(self, told: str | float | bool, row: str) -> tuple[int | None, float | None]:
+        """The true class, and of a Regression how far off the prediction in ``row`` was; None for what is neither."""
+        if not self._regression:
+            return self._classes.get(category_of(told)), None
+        _, _, predicted = row.partition(".")
+        try:
+            error = float(predicted) - float(told)
+        except ValueError:
+            return None, None
+        return (0, error) if math.isfinite(error) and not isinstance(told, bool) else (None, None)
 
 
 def _loss(row: str, *, right: bool) -> float | None:

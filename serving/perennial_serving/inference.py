@@ -4,6 +4,7 @@ import logging
 from math import inf
 from time import perf_counter
 
+from perennial.contracts.signature import Task
 from perennial_serving.batching import Batcher, Late
 from perennial_serving.counters import Counters
 from perennial_serving.feedback import Feedback
@@ -17,7 +18,11 @@ from perennial_serving.usual import UsualReader, UsualWriter
 
 FAILED = "the predictor could not answer; its log says why"
 """What is told of an error that nobody foresaw."""
-OUTPUTS = ("predicted", "probability", "feedback_token")
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "Classification": ("predicted", "probability", "feedback_token"),
+    "Regression": ("prediction", "feedback_token"),
+}
+"""What is answered, by task."""
 _logger = logging.getLogger(__name__)
 
 
@@ -87,7 +92,7 @@ class Inference:
             if name == "predicted":
                 classes = self.model.signature.classes
                 outputs.append(OutputTensor(name, shape, "BYTES", [classes[place] for place in prediction.predicted]))
-            elif name == "probability":
+            elif name in {"probability", "prediction"}:
                 outputs.append(OutputTensor(name, shape, "FP64", prediction.probability))
             elif self.feedback.enabled and not copied:
                 outputs.append(OutputTensor(name, shape, "BYTES", self.feedback.tokens(prediction)))
@@ -105,12 +110,13 @@ class Inference:
         except Late:
             raise Refused(504, f"there was no answer within {self._deadline:g} s") from None
 
-    @staticmethod
-    def _wanted(request: InferRequest) -> tuple[str, ...] | list[str]:
+    def _wanted(self, request: InferRequest) -> tuple[str, ...] | list[str]:
+        known = OUTPUTS[self.model.signature.task]
         if not request.outputs:
-            return OUTPUTS
+            return known
         wanted = [output.name for output in request.outputs]
         for name in wanted:
-            if name not in OUTPUTS:
-                raise InputError(f'unknown output "{name}"; there are "predicted", "probability" and "feedback_token"')
+            if name not in known:
+                there = ", ".join(f'"{each}"' for each in known)
+                raise InputError(f'unknown output "{name}"; there are {there}')
         return wanted

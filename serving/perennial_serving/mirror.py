@@ -77,8 +77,9 @@ def is_copy(headers: Headers) -> bool:
 class Mirror:
     """Follows ``mirror.json`` in ``settings.watched_dir``. ``stream`` is None while nothing is to be mirrored."""
 
-    def __init__(self, *, settings: Settings, classes: tuple[str, ...], tls: Tls | None) -> None:
-        self._settings, self._classes, self._tls = settings, classes, tls
+    def __init__(self, *, settings: Settings, classes: tuple[str, ...], tls: Tls | None, spread: float = 1.0) -> None:
+        """``classes`` are none of a Regression, whose predictions have the ``spread``."""
+        self._settings, self._classes, self._tls, self._spread = settings, classes, tls, spread
         self._file = Path(settings.watched_dir) / MIRROR_FILE if settings.watched_dir else None
         self._seen: object = None
         self._head = (
@@ -128,7 +129,9 @@ class Mirror:
         context: Callable[[], ssl.SSLContext | None] = _plain
         if wanted.target.startswith("https:"):
             context = self._tls.client if self._tls else cache(ssl.create_default_context)
-        return Stream(wanted, head=self._head, context=context, counts=counts, classes=self._classes)
+        return Stream(
+            wanted, head=self._head, context=context, counts=counts, classes=self._classes, spread=self._spread
+        )
 
     @staticmethod
     def _read(file: Path) -> MirrorSettings:
@@ -173,11 +176,15 @@ class Stream:
         context: Callable[[], ssl.SSLContext | None],
         counts: ShadowCounts,
         classes: tuple[str, ...],
+        spread: float,
     ) -> None:
-        """``head``: request line and headers of every copy; ``classes``: by the index that is predicted."""
+        """``head``: request line and headers of every copy; ``classes``: by the index that is predicted, and none of a
+        Regression, whose predictions have the ``spread``.
+        """
         parts = urlsplit(wanted.target)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        self._share, self._head, self._counts, self._classes = wanted.share, head, counts, classes
+        self._share, self._head, self._counts = wanted.share, head, counts
+        self._classes, self._spread = classes, spread
         self._credit = 0.0
         self._told = False
         self._waiting: deque[_Copy] = deque()
@@ -259,8 +266,7 @@ class Stream:
         self._idle.append(lane)
         if status == 200:
             try:
-                predicted = [self._classes[place] for place in copy.prediction.predicted]
-                self._counts.compare(predicted, copy.prediction.probability, body)
+                self._compare(copy.prediction, body)
             except Incomparable as error:
                 why = f"its answer cannot be compared: {error}"
         else:
@@ -270,6 +276,13 @@ class Stream:
         self._soon()
         if not self._sent and not self._waiting:
             self._done.set()
+
+    def _compare(self, prediction: Prediction, theirs: bytes) -> None:
+        if not self._classes:
+            self._counts.compare_numbers(prediction.probability, self._spread, theirs)
+            return
+        predicted = [self._classes[place] for place in prediction.predicted]
+        self._counts.compare(predicted, prediction.probability, theirs)
 
     def _count(self, why: str) -> None:
         self._counts.requests[FAILED if why else COMPARED] += 1

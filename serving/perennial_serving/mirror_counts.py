@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -11,11 +12,13 @@ from perennial_serving.protocol import InferResponse
 
 COMPARED, FAILED, DROPPED = "compared", "failed", "dropped"
 AGREE, DIFFER = "agree", "differ"
+CLOSE = 0.05
+"""Two numbers are the same prediction when they differ by no more than so many times the predictions' spread."""
 BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 _HELP = {
     names.METRIC_SHADOW_REQUESTS: ("counter", "Copies of answered requests, by what became of them."),
-    names.METRIC_SHADOW_ROWS: ("counter", "Rows of compared answers, by whether both versions predict the same class."),
-    names.METRIC_SHADOW_DIFFERENCE: ("histogram", "Absolute difference between both versions' probabilities of a row."),
+    names.METRIC_SHADOW_ROWS: ("counter", "Rows of compared answers, by whether both versions predict the same."),
+    names.METRIC_SHADOW_DIFFERENCE: ("histogram", "Absolute difference between both versions' scores of a row."),
 }
 
 
@@ -38,17 +41,38 @@ class ShadowCounts:
 
     def compare(self, predicted: list[str], probability: list[float], theirs: bytes) -> None:
         """Counts our prediction and ``theirs`` (v2 JSON) row by row. Raises :class:`Incomparable`, counting nothing."""
+        other = _outputs(theirs)
         try:
-            other = {output.name: output.data for output in _decode(theirs).outputs}
             agreements = [mine == their for mine, their in zip(predicted, other["predicted"], strict=True)]
-            differences = [abs(mine - their) for mine, their in zip(probability, other["probability"], strict=True)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError) as error:
             raise Incomparable(f"{type(error).__name__}: {error}") from None
+        self._count(agreements, _differences(probability, other, "probability"))
+
+    def compare_numbers(self, values: list[float], spread: float, theirs: bytes) -> None:
+        """As :meth:`compare`, of a Regression: differences are in units of ``spread``."""
+        differences = [each / spread for each in _differences(values, _outputs(theirs), "prediction")]
+        self._count([each <= CLOSE for each in differences], differences)
+
+    def _count(self, agreements: list[bool], differences: list[float]) -> None:
         for agreed in agreements:
             self.rows[AGREE if agreed else DIFFER] += 1
         for difference in differences:
             self.differences[bisect_left(BUCKETS, difference)] += 1
             self.difference_sum += difference
+
+
+def _outputs(answer: bytes) -> dict[str, list[Any]]:
+    try:
+        return {output.name: output.data for output in _decode(answer).outputs}
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Incomparable(f"{type(error).__name__}: {error}") from None
+
+
+def _differences(ours: list[float], theirs: dict[str, list[Any]], name: str) -> list[float]:
+    try:
+        return [abs(mine - their) for mine, their in zip(ours, theirs[name], strict=True)]
+    except (KeyError, ValueError, TypeError) as error:
+        raise Incomparable(f"{type(error).__name__}: {error}") from None
 
 
 def exposition(base: dict[str, str], shadows: dict[str, ShadowCounts], *, scraper: bool) -> bytes:

@@ -1,13 +1,14 @@
 """The model in memory: verified bytes become a session, a signature and a baseline that fit each other."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import Baseline, Joint
+from perennial.contracts.baseline import VALUE, Baseline, Joint
 from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_SIGNATURE, FILE_SKOPS
 from perennial.contracts.signature import Signature
 from perennial_serving.inputs import Decoder, InputError, Rows
@@ -17,10 +18,15 @@ from perennial_serving.scorers import ModelError, OnnxScorer, Scorer
 _TOLERANCE = 1e-4
 """A float32 softmax may leave [0, 1] by this much."""
 _SUM_TOLERANCE = 1e-2
+_WIDTH_80 = 2.5631031310892007
+"""Standard deviations between the 10th and the 90th percentile of a normal distribution."""
 
 
 class Prediction(msgspec.Struct):
-    """By row: the ``predicted`` class index, the ``probability`` to report, and ``positive``, the positive class's."""
+    """By row: the ``predicted`` class index, the ``probability`` to report, and ``positive``, the positive class's.
+
+    Of a Regression both are the predicted number, and the class is its only one, the first of :attr:`Model.labels`.
+    """
 
     predicted: list[int]
     probability: list[float]
@@ -51,8 +57,29 @@ class Model:
         self.decoder = Decoder(signature)
         self.scorer = scorer
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What predictions and labels are counted as: the classes, or the one that a Regression has."""
+        return self.signature.classes or (VALUE,)
+
+    @property
+    def regression(self) -> bool:
+        """Whether it predicts a number."""
+        return self.signature.task == "Regression"
+
+    @property
+    def spread(self) -> float:
+        """How far a Regression's predictions usually lie from each other: their standard deviation, were they normal,
+        by the width of the middle 80 % of those in training; 1 where that is nothing, or for classes.
+        """
+        known = self.baseline.prediction.quantiles
+        width = known[len(known) * 9 // 10] - known[len(known) // 10] if known else 0.0
+        return width / _WIDTH_80 if width > 0 else 1.0
+
     def predict(self, matrix: NDArray[np.float64]) -> Prediction:
         """Scores ``matrix`` [N,F]. Raises :class:`ModelError` when the model fails or a probability is none."""
+        if self.regression:
+            return self._numbers(matrix)
         signature = self.signature
         place = signature.positive
         try:
@@ -69,12 +96,26 @@ class Model:
         predicted = probabilities.argmax(axis=1)
         return Prediction(predicted.tolist(), probabilities[np.arange(len(predicted)), predicted].tolist(), positive)
 
+    def _numbers(self, matrix: NDArray[np.float64]) -> Prediction:
+        try:
+            values: list[float] = self.scorer.values(matrix.astype(np.float32)).tolist()
+        except Exception as error:
+            raise ModelError(f"the model refused the input: {error}") from error
+        if not all(map(isfinite, values)):
+            raise ModelError("the model answered something that is no number")
+        return Prediction([0] * len(values), values, values)
+
     def warm_up(self) -> None:
         """One prediction on the signature's examples, so that the first caller does not pay for it.
 
         Raises :class:`ModelError` when it fails or has another shape than the classes.
         """
         matrix = np.array(self.example(), dtype=np.float64)
+        if self.regression:
+            given = len(self.predict(matrix).predicted)
+            if given != 1:
+                raise ModelError(f"{self.scorer.file}: gives {given} numbers for a row; a Regression's gives one")
+            return
         try:
             probabilities = self.scorer.probabilities(matrix.astype(np.float32))
         except Exception as error:
@@ -116,19 +157,19 @@ def load(files: Mapping[str, bytes]) -> Model:
     signature = _decode(files[FILE_SIGNATURE], FILE_SIGNATURE, Signature)
     baseline = _decode(files[FILE_BASELINE], FILE_BASELINE, Baseline)
     _check(signature, baseline)
-    model = Model(_scorer(files), signature, baseline)
+    model = Model(_scorer(files, signature), signature, baseline)
     model.warm_up()
     if baseline.joint is not None:
         _check_joint(signature, baseline.joint)
     return model
 
 
-def _scorer(files: Mapping[str, bytes]) -> Scorer:
+def _scorer(files: Mapping[str, bytes], signature: Signature) -> Scorer:
     if FILE_MODEL in files:
         return OnnxScorer(files[FILE_MODEL])
     from perennial_serving.estimator import EstimatorScorer  # noqa: PLC0415 - scikit-learn, seldom needed, is large
 
-    return EstimatorScorer(files[FILE_SKOPS])
+    return EstimatorScorer(files[FILE_SKOPS], signature.task)
 
 
 def _decode(data: bytes, name: str, kind: Any) -> Any:
@@ -140,7 +181,10 @@ def _decode(data: bytes, name: str, kind: Any) -> Any:
 
 def _check(signature: Signature, baseline: Baseline) -> None:
     """What the two files must have in common for counting to mean anything."""
-    if len(signature.classes) < 2 or not 0 <= signature.positive < len(signature.classes):
+    if signature.task == "Regression":
+        if signature.classes or not baseline.losses:
+            raise ModelError(f"{FILE_SIGNATURE} and {FILE_BASELINE}: a Regression has no classes, and expected losses")
+    elif len(signature.classes) < 2 or not 0 <= signature.positive < len(signature.classes):
         raise ModelError(f"{FILE_SIGNATURE}: no positive class among {signature.classes}")
     counted = {item.name: item.kind for item in baseline.features}
     for item in signature.inputs:

@@ -6,7 +6,7 @@ from typing import Any
 
 from perennial.contracts.signature import Input
 from perennial_serving import described
-from perennial_serving.inference import Inference
+from perennial_serving.inference import OUTPUTS, Inference
 from perennial_serving.inputs import FLOAT32_MAX, TENSOR, numbers_like
 
 Schema = dict[str, Any]
@@ -171,7 +171,7 @@ def _v2_paths(inference: Inference, samples: _Samples) -> Schema:
         paths[place] = {"get": _operation("The model's inputs and outputs", _ref("Model"))}
         paths[f"{place}/ready"] = {"get": _ready(inference.settings.model)}
         paths[f"{place}/infer"] = {"post": _infer(inference, samples.curl(f"{place}/infer", example(inference)))}
-    label = {"feedback": [{"token": "<feedback_token of an answer>", "actual": inference.model.signature.classes[0]}]}
+    label = {"feedback": [{"token": "<feedback_token of an answer>", "actual": _truth(inference)}]}
     feedback = _operation(
         "Say what turned out to be true",
         _ref("FeedbackResult"),
@@ -188,6 +188,14 @@ def _v2_paths(inference: Inference, samples: _Samples) -> Schema:
     }
     paths[f"{base}/feedback"] = {"post": feedback}
     return paths
+
+
+def _truth(inference: Inference) -> str | float:
+    """What a label may be, for an example."""
+    signature, known = inference.model.signature, inference.model.baseline.prediction.quantiles
+    if signature.classes:
+        return signature.classes[0]
+    return float(f"{known[len(known) // 2]:.4g}") if known else 0.0
 
 
 def _infer(inference: Inference, sample: Schema) -> Schema:
@@ -264,12 +272,17 @@ def _number(item: Input) -> Schema:
 def _schemas(inference: Inference) -> Schema:
     inputs, string, number = inference.model.signature.inputs, {"type": "string"}, {"type": "integer"}
     names = [tensor["name"] for tensor in described.outputs(inference)]
-    classes = {"enum": list(inference.model.signature.classes)}
-    outputs: dict[str, tuple[str, Schema]] = {
+    classes: Schema = {"enum": list(inference.model.signature.classes)}
+    actual = {**classes, "title": "The class"}
+    if inference.model.regression:
+        actual = {"type": "number", "title": "The number"}
+    every: dict[str, tuple[str, Schema]] = {
+        "prediction": ("FP64", {"type": "number"}),
         "predicted": ("BYTES", classes),
         "probability": ("FP64", {"type": "number"}),
         "feedback_token": ("BYTES", string),
     }
+    outputs = {name: every[name] for name in OUTPUTS[inference.model.signature.task]}
     row = {name: value(item) for name, item in zip((item.name for item in inputs), inputs, strict=True)}
     instances = [_list(items, minItems=1) for items in (_object(row), _row(list(row.values())))]
     wanted = _object({"name": {"enum": list(outputs)}}, parameters={"type": ["object", "null"]})
@@ -307,9 +320,7 @@ def _schemas(inference: Inference) -> Schema:
         ),
         "Instances": _object({"instances": {"anyOf": instances}}),
         "Predictions": _object({"predictions": _list(_object({name: outputs[name][1] for name in names}))}),
-        "Feedback": _object(
-            {"feedback": _list(_object({"token": string, "actual": {**classes, "title": "The class"}}))}
-        ),
+        "Feedback": _object({"feedback": _list(_object({"token": string, "actual": actual}))}),
         "FeedbackResult": _object(
             {"accepted": number, "rejected": number}, reasons=_list(_object({"index": number, "reason": string}))
         ),

@@ -27,11 +27,15 @@ class Scorer(Protocol):
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """The classes' probabilities [N,K] for ``matrix`` [N,F]."""
 
+    def values(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """A Regression's numbers [N] for ``matrix`` [N,F]."""
+
 
 class OnnxScorer:
     """A graph with one float32 input [N,F], and one output ``probabilities``, or one of floats alone.
 
-    It is [N,K], or [N,1] or [N] from a sigmoid, which is the probability of the second of two classes.
+    It is [N,K], or [N,1] or [N] from a sigmoid, which is the probability of the second of two classes. Of a
+    Regression it is [N,1] or [N].
     """
 
     file = FILE_MODEL
@@ -49,13 +53,21 @@ class OnnxScorer:
 
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """See :class:`Scorer`."""
-        if self.row_by_row and len(matrix) != 1:
-            return np.concatenate([self.probabilities(matrix[row : row + 1]) for row in range(len(matrix))])
-        scores: NDArray[np.floating[Any]] = self._run([self._output], {self._input: matrix}, None)[0]
+        scores = self._scores(matrix)
         if scores.ndim == 2 and scores.shape[1] > 1:
             return scores
         positive = scores.reshape(-1)
         return np.column_stack((1 - positive, positive))
+
+    def values(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """See :class:`Scorer`."""
+        return self._scores(matrix).reshape(-1)
+
+    def _scores(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        if self.row_by_row and len(matrix) != 1:
+            return np.concatenate([self._scores(matrix[row : row + 1]) for row in range(len(matrix))])
+        scores: NDArray[np.floating[Any]] = self._run([self._output], {self._input: matrix}, None)[0]
+        return scores
 
 
 def _session(data: bytes) -> Any:

@@ -102,12 +102,17 @@ class UsualWriter:
 
     def __init__(self, model: str, version: str, classes: tuple[str, ...]) -> None:
         head = f'{{"model_name":{_json(model)},"model_version":{_json(version)},"outputs":['
+        if not classes:
+            self._heads = [head + '{"name":"prediction","shape":[1],"datatype":"FP64","data":[']
+            return
         head += '{"name":"predicted","shape":[1],"datatype":"BYTES","data":['
         between = ']},{"name":"probability","shape":[1],"datatype":"FP64","data":['
         self._heads = [f"{head}{_json(label)}{between}" for label in classes]
 
     def write(self, predicted: int, probability: float, token: str | None, identifier: str | None) -> bytes:
-        """The body (JSON); ``predicted`` is the class index, ``token`` of base64 and dots."""
+        """The body (JSON); ``predicted`` is the class index, ``probability`` may be a Regression's number, ``token`` is
+        of base64 and dots.
+        """
         signed = "" if token is None else f'{_SIGNED}{token}"]}}'
         known = "" if identifier is None else f',"id":{_json(identifier)}'
         return f"{self._heads[predicted]}{probability!r}]}}{signed}]{known}}}".encode()
