@@ -20,7 +20,10 @@ def threads_for(rows: int) -> AbstractContextManager[Any]:
 
 
 def single_threads() -> AbstractContextManager[Any]:
-    """One thread in every numeric library: with more, sums are put together otherwise and their last digits differ."""
+    """One thread in every numeric library: with more, sums are put together otherwise and their last digits differ.
+
+    Of OpenMP that holds for the thread that asks for it: others ask for themselves.
+    """
     limits: AbstractContextManager[Any] = threadpool_limits(1)
     return limits
 

@@ -222,7 +222,7 @@ def _predicted(
     if workers == 1:
         yield from ((fold, answers(fold)) for fold in work.folds)
         return
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=single_threads) as pool:
         ahead: list[Future[NDArray[Any]]] = [pool.submit(answers, fold) for fold in work.folds[:workers]]
         try:
             for place, fold in enumerate(work.folds):

@@ -1,8 +1,9 @@
 """What a candidate's parameters are: checked against the catalog before anything is fitted."""
 
 import math
+from typing import cast
 
-from perennial.contracts.request import Candidate, Replay, Scalar, SearchRange
+from perennial.contracts.request import Algorithm, Candidate, Replay, Scalar, SearchRange
 from perennial.contracts.signature import Task
 from perennial_components.failure import RunError, nearest
 from perennial_components.tune.catalog import CATALOG, Parameter
@@ -59,9 +60,13 @@ def value_of(algorithm: str, name: str, value: Scalar) -> Value:
 
 
 def recorded(replay: Replay) -> Candidate:
-    """The recorded winner as a candidate, its parameters from their text."""
-    known = CATALOG[replay.algorithm].parameters
-    return Candidate(replay.algorithm, {n: _read(known.get(n), text) for n, text in replay.parameters.items()})
+    """The recorded winner as a candidate, its parameters from their text. Raises RunError (TrainingFailed) when it is
+    none of ours.
+    """
+    if replay.algorithm not in CATALOG:
+        raise RunError("TrainingFailed", f"{replay.version} is a {replay.algorithm}, which is not among the candidates")
+    known, algorithm = CATALOG[replay.algorithm].parameters, cast("Algorithm", replay.algorithm)
+    return Candidate(algorithm, {name: _read(known.get(name), text) for name, text in replay.parameters.items()})
 
 
 def _read(parameter: Parameter | None, text: str) -> Scalar:

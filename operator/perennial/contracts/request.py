@@ -133,7 +133,7 @@ class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     """
 
     version: str
-    algorithm: Algorithm
+    algorithm: str
     parameters: dict[str, str]
     data_sha256: str
     model_sha256: str

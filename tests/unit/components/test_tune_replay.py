@@ -48,7 +48,7 @@ def shuffled(folder: Path) -> str:
 def replay_of(files: dict[str, bytes], winner: CandidateScore, **changes: Any) -> Replay:
     """What a ModelVersion records of this winner."""
     texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in winner.parameters.items()}
-    base = Replay("heart-v1", winner.algorithm, texts, "d" * 64, objects.sha256(files["model.onnx"]))  # type: ignore[arg-type]
+    base = Replay("heart-v1", winner.algorithm, texts, "d" * 64, objects.sha256(files["model.onnx"]))
     return msgspec.structs.replace(base, **changes)
 
 
@@ -72,6 +72,12 @@ def test_a_replay_fits_the_winner_alone_and_gives_its_file(tmp_path: Path) -> No
     assert again == files
     assert [trial.parameters for trial in replayed.trials] == [winner.parameters]
     assert replayed.candidates[0].score == winner.score
+
+
+def test_a_replay_of_what_is_no_candidate_says_so() -> None:
+    _, rows, signature = prepared(request())
+    with pytest.raises(RunError, match="heart-v1 is a TorchNet, which is not among the candidates"):
+        tune(request(replay=Replay("heart-v1", "TorchNet", {}, "a" * 64, "b" * 64)), signature, rows)
 
 
 def test_whether_the_model_is_the_recorded_one_is_said_with_both_digests() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 from perennial.contracts.request import Candidate, RunRequest, SearchRange
 from perennial.contracts.signature import Input, Signature
@@ -188,10 +189,18 @@ def test_a_built_in_space_is_of_what_is_neither_fixed_nor_given_a_range() -> Non
 def test_folds_side_by_side_answer_as_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = asked(Candidate("HistGradientBoosting", {"max_iter": 5}), LOGISTIC, trials=6)
     alone = tune(wanted, SIGNATURE, made())
+    threads, real = [], core._fitted
+
+    def fitted(*given: Any) -> Any:
+        threads.append(_openmp_effective_n_threads())
+        return real(*given)
+
+    monkeypatch.setattr(core, "_fitted", fitted)
     monkeypatch.setattr(core, "workers_for", lambda _: 2)
     beside = tune(wanted, SIGNATURE, made())
     assert [trial.folds for trial in alone[1].trials] == [trial.folds for trial in beside[1].trials]
     np.testing.assert_array_equal(alone[2].answers, beside[2].answers)
+    assert set(threads) == {1}
 
 
 def test_many_rows_are_searched_by_a_sample_and_the_winner_is_fitted_on_all(monkeypatch: pytest.MonkeyPatch) -> None:

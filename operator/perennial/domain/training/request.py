@@ -261,7 +261,7 @@ def replay_of(original: contract.RunRequest, version: ModelVersion, run: int, fo
     record = version.spec.record
     replay = contract.Replay(
         version=version.metadata.name,
-        algorithm=record.algorithm,  # type: ignore[arg-type]
+        algorithm=record.algorithm,
         parameters=record.parameters,
         data_sha256=record.data.sha256,
         model_sha256=record.artifacts[model_file(record.artifacts)].sha256,
