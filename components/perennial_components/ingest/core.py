@@ -25,6 +25,7 @@ def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.Data
     Raises RunError: DataUnavailable when nothing is there or the store or database cannot be reached, DataRejected when
     what is there is no table, has no rows, or lacks a column that the request names.
     """
+    _give_memory_back()
     if request.sql:
         read, count = sql.read(request.sql, credentials.get(SQL_URL, "")), 0
         where = sql.named(request.sql)
@@ -48,6 +49,12 @@ def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.Data
         types=tuple(map(type_of, ordered.columns)),
     )
     return ordered.to_pandas(), told
+
+
+def _give_memory_back() -> None:
+    """Arrow's usual allocator keeps what was freed between pieces still in use: a third of a large table."""
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
 
 
 def _together(parts: Iterable[Any]) -> Any:

@@ -2,9 +2,9 @@
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BufferedReader, BytesIO, RawIOBase
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 import obstore
@@ -20,7 +20,7 @@ from perennial_components.ingest.cells import TEXT, as_text, cleaned
 from perennial_components.storage import store_message
 
 Format = Literal["CSV", "Parquet"]
-_BLOCK = 8 << 20
+_BLOCK = 2 << 20
 """Bytes of a CSV that are parsed at once: no row may be longer."""
 _ROWS = 1 << 16
 _INDEX = re.compile(r"__index_level_\d+__")
@@ -65,35 +65,69 @@ def _matches(parts: list[str], patterns: list[str]) -> bool:
 
 def read(addresses: Sequence[str], format: Format, credentials: Mapping[str, str]) -> Iterator[Any]:  # noqa: A002
     """The tables (Arrow) at ``addresses`` as cleaned text, in their order. Raises RunError as ingest does."""
-    parse = {"CSV": _csv, "Parquet": _parquet}[format]
     for name in addresses:
-        yield from parse(name, _content(name, credentials))
+        if format == "Parquet":
+            yield from _parquet(name, _content(name, credentials))
+        else:
+            yield from _csv(name, _opened(name, credentials))
 
 
 def _content(name: str, credentials: Mapping[str, str]) -> bytes:
     try:
-        if urlsplit(name).scheme in {"http", "https"} and urlsplit(name).query:
-            return _of_query(name, credentials)
-        return objects.read(name, credentials)
+        return bytes(_get(name, credentials).bytes()) if _has_query(name) else objects.read(name, credentials)
     except FileNotFoundError as error:
         raise RunError("DataUnavailable", f"there is nothing at {name}") from error
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
         raise _unavailable(name, error) from error
 
 
-def _of_query(url: str, credentials: Mapping[str, str]) -> bytes:
-    """What a web server answers to a URL with a query, which is no path in a store."""
+def _opened(name: str, credentials: Mapping[str, str]) -> BinaryIO:
+    """The file at ``name``, of which no more is in memory than what is read."""
+    try:
+        return BufferedReader(_Body(_get(name, credentials).stream(min_chunk_size=_BLOCK)), _BLOCK)
+    except (obstore.exceptions.BaseError, OSError, ValueError):
+        # Once more, in the way that says what is wrong with the store.
+        return BytesIO(_content(name, credentials))
+
+
+def _get(name: str, credentials: Mapping[str, str]) -> Any:
+    if not _has_query(name):
+        return obstore.get(*objects.open_store(name, credentials))
+    # An address with a query is no path in a store: it is a store of one file.
     client: Any = {"allow_http": True}
     if authority := credentials.get(STORE_CA, "").strip():
         client["root_certificate"] = authority
-    return bytes(obstore.get(from_url(url, client_options=client), "").bytes())
+    return obstore.get(from_url(name, client_options=client), "")
+
+
+def _has_query(name: str) -> bool:
+    parts = urlsplit(name)
+    return parts.scheme in {"http", "https"} and bool(parts.query)
+
+
+class _Body(RawIOBase):
+    """The body of an answer as a file."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        self._parts, self._rest = iter(parts), memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._parts, b""))
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
 
 def _unavailable(source: str, error: Exception) -> RunError:
     return RunError("DataUnavailable", f"{source} cannot be read: {store_message(error)}")
 
 
-def _csv(name: str, content: bytes) -> Iterator[Any]:
+def _csv(name: str, file: BinaryIO) -> Iterator[Any]:
     wrong: list[Any] = []
 
     def refused(row: Any) -> str:
@@ -102,7 +136,7 @@ def _csv(name: str, content: bytes) -> Iterator[Any]:
 
     try:
         reader = csv.open_csv(
-            BytesIO(content),
+            file,
             # In one thread, for only so it is known which row is wrong.
             read_options=csv.ReadOptions(use_threads=False, block_size=_BLOCK),
             parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refused),
@@ -112,23 +146,25 @@ def _csv(name: str, content: bytes) -> Iterator[Any]:
         yield pa.table([pa.array([], TEXT) for _ in header], names=header)
         for batch in reader:
             yield pa.table([cleaned(column) for column in batch.columns], names=header)
+    except obstore.exceptions.BaseError as error:
+        raise _unavailable(name, error) from error
     except pa.ArrowInvalid as error:
-        raise RunError("DataRejected", _no_csv(name, content, wrong, str(error))) from None
+        raise RunError("DataRejected", _no_csv(name, wrong, str(error))) from None
 
 
-def _no_csv(name: str, content: bytes, wrong: list[Any], said: str) -> str:
+def _no_csv(name: str, wrong: list[Any], said: str) -> str:
     """Why a file is refused, without the cells of a row: the parser's own words end with them."""
-    if not content.removeprefix(b"\xef\xbb\xbf").strip():
+    if "Empty CSV file" in said:
         return f"{name} is empty: not even a header"
-    if wrong:
-        row = wrong[0]
-        return (
-            f"{name} is no CSV: row {row.number} (the header is 1) has {row.actual_columns} cells, the header has "
-            f"{row.expected_columns}"
-        )
-    if "UTF8" in said:
-        return f"{name} is no CSV in UTF-8: {said}"
-    return f"{name} is no CSV in UTF-8: {said.splitlines()[0][:200]}"
+    if "straddl" in said:
+        return f"{name} is no CSV: a row has more than {_BLOCK >> 20} MiB, or a quotation mark is never closed"
+    if not wrong:
+        return f"{name} is no CSV in UTF-8: {said.splitlines()[0][:200]}"
+    row = wrong[0]
+    return (
+        f"{name} is no CSV: row {row.number} (the header is 1) has {row.actual_columns} cells, the header has "
+        f"{row.expected_columns}"
+    )
 
 
 def _header(name: str, given: list[str]) -> list[str]:
