@@ -7,12 +7,12 @@ from perennial_components.base import BASE_IMAGE
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl.Artifact]) -> None:
-    """Reads the CSV files of the request; never cached, for the files change behind one address.
+    """Takes in the rows of the request; never cached, for the data changes behind one address.
 
     Args:
         request: JSON of contracts.request.RunRequest.
         data: All rows, cells as text (Parquet).
-        ingested: Digest, rows and columns (JSON).
+        ingested: Digest, rows, columns and their types (JSON).
     """
     from perennial_components import storage
     from perennial_components.failure import reported
