@@ -152,6 +152,12 @@ def test_an_entry_that_leads_nowhere(text: str, said: str) -> None:
     assert "hunter22" not in message
 
 
+def test_a_password_that_the_database_repeats_is_not_told(url: str) -> None:
+    reason, message = refused(f"SELECT CAST('{PASSWORD}' AS integer) AS a", url)
+    assert reason == "DataRejected"
+    assert 'invalid input syntax for type integer: "***"' in message
+
+
 def test_a_poll_tells_it_without_the_password(url: str, tmp_path: Path) -> None:
     (tmp_path / "request.json").write_bytes(msgspec.json.encode(asked("SELECT * FROM patient")))
     log = tmp_path / "termination-log"
