@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from perennial.contracts.request import SQL_URL
 from perennial_components import progress
 
 Reason = Literal[
@@ -21,7 +22,7 @@ Reason = Literal[
 FAILURE_FILE = "PERENNIAL_FAILURE_FILE"
 """Environment: where a component leaves a :class:`Failure`; unset outside the runner."""
 
-_SECRET = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_")
+_SECRET = ("AWS_", "AZURE_", "GOOGLE_", "MLFLOW_", SQL_URL)
 _NOT_SECRET = frozenset({"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ALLOW_HTTP", "AWS_ENDPOINT_URL"})
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _SIGNED = re.compile(

@@ -45,6 +45,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
             test_rows=evaluation.rows,
             columns=ingested.columns,
             files=ingested.files,
+            types=ingested.types,
         ),
         algorithm=best.algorithm,
         parameters=best.parameters,
