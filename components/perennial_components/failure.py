@@ -2,7 +2,9 @@
 
 import os
 import re
+import resource
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -54,6 +56,7 @@ def reported(component: str, unexpected: Reason = "InternalError") -> Iterator[N
     """
     _record(Failure(component))
     progress.starts(component)
+    began = time.perf_counter()
     try:
         yield
     except RunError as error:
@@ -63,6 +66,8 @@ def reported(component: str, unexpected: Reason = "InternalError") -> Iterator[N
         _record(Failure(component, unexpected, redact(last_lines(error))))
         raise
     _forget()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{component}: {time.perf_counter() - began:.1f} s, {peak:.0f} MiB at most", flush=True)
 
 
 def last_lines(error: BaseException, frames: int = 3) -> str:
