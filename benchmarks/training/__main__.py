@@ -30,7 +30,7 @@ from perennial.domain.training.request import started
 RESULTS = environments.ROOT / "benchmarks" / "results" / "training.json"
 DOCUMENT = environments.ROOT / "docs" / "training-benchmark.md"
 METHODS = ("ours", "hist_gradient_boosting", "flaml")
-SPLITS = 3
+SPLITS = 2
 PEERS = "benchmarks.training.peers"
 
 

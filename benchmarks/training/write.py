@@ -9,7 +9,7 @@ import pandas as pd
 from benchmarks.training.datasets import MEASURED, Dataset, named
 
 _HEART = Path(__file__).parents[2] / "examples" / "data"
-_EMPLOYMENT_ROWS = 60_000
+_EMPLOYMENT_ROWS = 20_000
 
 
 def rows_of(dataset: Dataset) -> pd.DataFrame:

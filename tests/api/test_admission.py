@@ -258,6 +258,8 @@ CASES: list[tuple[str, str, Any, str]] = [
      "spec.rollout.analysis.metrics[0].max: Required value"),
     ("ModelDeployment", "spec.rollout.analysis.metrics.0.query", "up", "give one of builtin and query"),
     ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", None, "give one of builtin and query"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.metric", "mae", "metric goes with builtin Performance"),
+    ("ModelDeployment", "spec.rollout.analysis.metrics.0.maxDrop", 0.1, "maxDrop goes with builtin Performance"),
     ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", "Latency",
      'supported values: "ErrorRate", "LatencyP50", "LatencyP99", "Throughput", "PredictionShift", "Agreement"'),
     ("ModelDeployment", "spec.rollout.analysis.metrics.0.builtin", "Agreement",

@@ -21,7 +21,8 @@ def rows(dataset: Dataset, folder: Path, part: str) -> tuple[pd.DataFrame, pd.Se
     table = pd.read_csv(folder / part)
     target = table.pop(dataset.target)
     for name in dataset.categorical:
-        table[name] = table[name].astype("string").astype("category")
+        # FLAML cannot read pandas' NA in categories: what is missing is one of its own, for all.
+        table[name] = table[name].map(str).astype("category")
     return table, target
 
 

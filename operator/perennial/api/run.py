@@ -22,7 +22,7 @@ class Resources(Model):
     """Compute of one pod: memory is requested and limited alike, CPU is requested (a run may use what is idle)."""
 
     cpu: Quantity = Field(default="1", description="Cores, such as 1 or 500m.")
-    memory: Quantity = Field(default="1Gi", description="Bytes, such as 512Mi.")
+    memory: Quantity = Field(default="2Gi", description="Bytes, such as 512Mi.")
 
 
 class Engine(Model):

@@ -42,7 +42,7 @@ def figure(value: float | None, metric: AnalysisMetric | None) -> str:
     if value is None:
         return "no data"
     kind = metric.builtin if metric else None
-    if kind in _SHARES:
+    if kind in _SHARES and not (metric and metric.metric not in {None, "accuracy"}):
         return f"{100 * value:.3g} %"
     if kind in _TIMES:
         return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s"

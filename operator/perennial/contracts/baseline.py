@@ -26,7 +26,7 @@ VALUE = "value"
 """A Regression's predictions are counted as of this one class, and so are its labels."""
 
 PREDICTION_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
-"""Of every version's prediction: two versions can be compared only in the same bins."""
+"""Of every classification's prediction: two versions can be compared only in the same bins."""
 
 _INVALID_AT = 1
 _BELOW_AT = 2
@@ -77,7 +77,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     probability to a calibrated one by linear interpolation of (x, y); ``metrics`` are the held-out figures, e.g.
     {"accuracy": 0.85}; ``confusion`` counts held-out rows by [actual][predicted] class in the signature's order.
 
-    A Regression has ``prediction`` in bins at the quantiles of its own out-of-fold predictions, ``predicted`` with the
+    A Regression has ``prediction`` in bins between neighbouring multiples of a power of two, ``predicted`` with the
     one bin VALUE, no calibration and no confusion; ``losses`` are the points (prediction, expected absolute error,
     expected squared error), predictions ascending, fitted out of fold: linear between two, constant beyond the ends.
 

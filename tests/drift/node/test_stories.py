@@ -10,7 +10,7 @@ import asyncio
 
 import pytest
 
-from tests.drift.node import causes, labels, policy
+from tests.drift.node import causes, labels, policy, regression
 from tests.drift.node.conftest import Story
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
@@ -21,6 +21,7 @@ STORIES: list[Story] = [
     causes.a_shadow_and_a_neighbour_of_the_same_name_move_no_verdict,
     policy.monitors_that_only_watch_disagree_learn_and_report,
     policy.a_retrain_that_cures_nothing_is_not_repeated,
+    regression.errors_tell_that_numbers_mean_something_else_now,
 ]
 
 

@@ -138,7 +138,7 @@ FAILURE = RunOutcome(
     ("pod", "job", "reason", "parts"),
     [
         (ended_pod(FAILURE), {}, "DataRejected", ["check failed: column age: 3 of 303 rows are over 120"]),
-        (ended_pod("", exit_code=137, reason="OOMKilled"), {}, "OOMKilled", ["1Gi", "spec.engine.resources.memory"]),
+        (ended_pod("", exit_code=137, reason="OOMKilled"), {}, "OOMKilled", ["2Gi", "spec.engine.resources.memory"]),
         (None, {"condition": "Failed", "reason": "DeadlineExceeded"}, "DeadlineExceeded", ["engine.deadline (1h)"]),
         (
             a_pod({}, reason="Evicted", message="low on disk"), {"condition": "Failed"}, "Evicted", ["low on disk"],
@@ -181,7 +181,7 @@ NO_NODE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
             "StoreSecretMissing", "create the Secret perennial-store",
         ),
         (a_pod({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}), "ImagePullFailed", "no such"),
-        (a_pod({}, conditions=(NO_NODE,)), "Unschedulable", "memory 1Gi in spec.engine.resources"),
+        (a_pod({}, conditions=(NO_NODE,)), "Unschedulable", "memory 2Gi in spec.engine.resources"),
         (None, "PodNotCreated", "kubectl describe job"),
     ],
 )  # fmt: skip
