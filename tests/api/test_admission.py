@@ -110,7 +110,10 @@ def regression(**changes: Any) -> Json:
 async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: KubernetesApi, namespace: str) -> None:
     manifest = regression()
     manifest["metadata"]["namespace"] = namespace
-    spec = (await api.create(manifest))["spec"]
+    assert await api.create(manifest)
+    stored = await api.get(API_VERSION, "ModelTraining", namespace, manifest["metadata"]["name"])
+    assert stored is not None
+    spec = stored["spec"]
     assert "metric" not in spec["tuning"]
     assert "metric" not in spec["evaluation"]["champion"]
 
