@@ -327,8 +327,14 @@ def test_a_spec_that_changes_between_start_and_launch_is_the_one_that_runs() -> 
     assert cluster.run.trigger.id == spec_hash(cluster.training.spec) == cluster.status.spec_hash
 
 
-@pytest.mark.parametrize("change", [{"approval": "Manual"}, {"engine": {"deadline": "5m"}}])
-def test_approval_and_engine_ask_for_no_run(change: dict) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"approval": "Manual"}, {"engine": {"deadline": "5m", "ttl": "1h"}}, {"schedule": {"cron": "@yearly"}},
+        {"concurrencyPolicy": "Forbid"}, {"retry": {"limit": 0}}, {"data": {**spec()["data"], "poll": "1h"}},
+    ],
+)  # fmt: skip
+def test_what_makes_no_other_model_asks_for_no_run(change: dict) -> None:
     cluster = registered()
     cluster.change(**change)
     cluster.settle()
