@@ -47,7 +47,10 @@ def launch_poll(training: ModelTraining, name: str, image: str, begun: Started) 
     metadata = _metadata(training, name, labels)
     # It reads what a run would read: what is enough for that is enough for this.
     resources = {"requests": POLL_REQUESTS, "limits": {"memory": begun.spec.engine.resources.memory}}
-    container = _container("perennial_components.poll", image, begun, resources)
+    container = {
+        **_container("perennial_components.poll", image, begun, resources),
+        "envFrom": [{"secretRef": {"name": STORE_SECRET}}],  # it tells MLflow nothing
+    }
     spec = {
         **_once(POLL_DEADLINE, _pod(name, labels, container)),
         "ttlSecondsAfterFinished": POLL_TTL,
