@@ -87,9 +87,12 @@ def test_actions_are_kept_newest_first() -> None:
 # --- what became of the last retrain ------------------------------------------------------------------------------
 
 
-def training(*, handled: bool, phase: str = "", version: str = "", number: int = 2, ago: int = 0) -> ModelTraining:
+def training(
+    *, handled: bool, phase: str = "", version: str = "", number: int = 2, ago: int = 0, reproduces: str = ""
+) -> ModelTraining:
     runs = [] if not phase else [
         {"number": number, "trigger": {"type": "Drift"}, "phase": phase, "job": "j", "version": version,
+         "reproduces": reproduces,
          "startedAt": (NOW - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ")},
     ]  # fmt: skip
     spec = {
@@ -120,6 +123,7 @@ DONE = training(handled=True, phase="Succeeded", version="heart-v2")
         (True, training(handled=True, phase="Running"), None, "run 2 of ModelTraining heart is under way"),
         (True, training(handled=True, phase="Running", ago=120), None, ""),
         (True, training(handled=True, phase="Failed"), None, ""),
+        (True, training(handled=True, phase="Running", reproduces="heart-v1"), None, ""),
         (True, DONE, made("Rejected"), ""),
         (True, DONE, made("Pending"), "is to be approved"),
         (True, DONE, made(), "heart-v2 is to take over"),

@@ -302,8 +302,11 @@ def last_retrain(status: MonitorStatus) -> Action | None:
 
 
 def answering_run(action: Action, training: ModelTraining) -> Run | None:
-    """The last run that began after ``action``: a run answers all that waited when it started."""
-    later = [run for run in training.status.runs if run.started_at >= action.since.replace(microsecond=0)]
+    """The last run that began after ``action``: a run answers all that waited when it started, but a reproduction makes
+    no model.
+    """
+    asked = action.since.replace(microsecond=0)
+    later = [run for run in training.status.runs if run.started_at >= asked and not run.reproduces]
     return max(later, key=lambda run: run.number, default=None)
 
 
