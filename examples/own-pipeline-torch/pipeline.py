@@ -1,9 +1,10 @@
 """A pipeline whose model is trained by PyTorch: all else is done by Perennial's components. ``python pipeline.py``
-writes pipeline.yaml beside it and prints its SHA-256, for spec.pipeline.
+writes pipeline.yaml beside it (or the file that is named) and prints its SHA-256, for spec.pipeline.
 """
 # ruff: noqa: INP001, PLC0415 - a component's body runs alone and imports what it needs
 
 import hashlib
+import sys
 from pathlib import Path
 
 from kfp import compiler, dsl
@@ -135,6 +136,6 @@ def pipeline(request: str) -> dsl.Artifact:
 
 
 if __name__ == "__main__":
-    target = Path(__file__).with_name("pipeline.yaml")
+    target = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).with_name("pipeline.yaml")
     compiler.Compiler().compile(pipeline, str(target))
     print(hashlib.sha256(target.read_bytes()).hexdigest())
