@@ -16,7 +16,7 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 
-.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-own
+.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-training test-own
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
@@ -43,6 +43,11 @@ test-rollouts: addons images env-operator env-components ## Every strategy by bo
 test-drift: cluster images env-operator env-components env-serving ## Monitors, alerts and dashboards by real Prometheus, and monitors on the node, about 8 minutes
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 2 --dist loadfile -q tests/drift tests/monitoring
+
+test-training: cluster images env-operator env-components ## Trainings on the node from each source, by each trigger, past each gate, about 7 minutes
+	@eval "$$(hack/cluster/env)"
+	hack/venv bench-mlflow
+	$(PY)/pytest -q tests/training
 
 test-own: cluster images env-operator env-components ## Pipelines of one's own, by PyTorch and TensorFlow, each in its image, about 6 minutes
 	@hack/example-images

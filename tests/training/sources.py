@@ -51,8 +51,8 @@ async def a_database_that_refuses_is_named_without_its_password_and_asked_again(
         missing = said(await mine.until(lambda status: said(status).get("reason") == "SourceSecretMissing"))
         assert f"{mine.name}-db" in missing["message"]
         await _secret(school, mine, url(WRONG))
-        status = await mine.until(lambda status: run_of(status, 1).get("outcome") == "DataUnavailable")
-        assert status["phase"] == "Retrying"
+        status = await mine.until(lambda status: status.get("phase") == "Retrying")
+        assert run_of(status, 1)["outcome"] == said(status)["reason"] == "DataUnavailable"
         assert "password authentication failed" in run_of(status, 1)["message"]
         told = await _all_that_is_told(mine)
         assert WRONG not in told

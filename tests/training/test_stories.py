@@ -1,8 +1,8 @@
 """Trainings on the node, as people see them by kubectl: from each source, by each trigger, past each gate.
 
 Shown by others and not played here: bad input and a store that is away (tests/e2e/test_bad_input.py), drift as a
-trigger (tests/e2e/test_story.py, tests/drift), a regression (tests/drift/node), each single check, step, metric, verdict
-and refusal (tests/unit), the operator ended after each write (tests/unit/training/test_walk.py, tests/api).
+trigger (tests/e2e/test_story.py, tests/drift), a regression (tests/drift/node), each single check, step, metric and
+verdict (tests/unit), the operator ended after each write (tests/unit/training/test_walk.py, tests/api).
 """
 
 import asyncio
