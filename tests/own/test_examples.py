@@ -12,7 +12,7 @@ import yaml
 
 from hack.demo import patients
 from hack.demo.patients import ROOT, Patient
-from hack.demo.stage import Stage
+from hack.demo.stage import Stage, run
 from perennial.api.common import API_VERSION
 from perennial.contracts import objects
 from tests.e2e.conftest import MakeStage
@@ -68,6 +68,9 @@ async def test_what_it_makes_is_measured_and_served(example: str, make_stage: Ma
     )
     assert record["metrics"]["roc_auc"] == pytest.approx(roc_auc(answers, sick))
     assert record["metrics"]["roc_auc"] > 0.8
+
+    said = await run("kubectl", "perennial", "reproduce", f"{name}-v1", "-n", stage.namespace)
+    assert f"{name}-v1 is reproduced" in said, said
 
 
 async def until(stage: Stage, kind: str, name: str, wanted: Callable[[Json], bool], patience: float = 600.0) -> Json:
