@@ -44,7 +44,7 @@ test-drift: cluster images env-operator env-components env-serving ## Monitors, 
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n 2 --dist loadfile -q tests/drift tests/monitoring
 
-test-training: cluster images env-operator env-components ## Trainings on the node from each source, by each trigger, past each gate, about 7 minutes
+test-training: cluster images env-operator env-components ## Trainings on the node from each source, by each trigger, past each gate, about 5 minutes
 	@eval "$$(hack/cluster/env)"
 	hack/venv bench-mlflow
 	$(PY)/pytest -q tests/training
