@@ -33,6 +33,8 @@ class EstimatorScorer:
         method = "predict" if task == "Regression" else "predict_proba"
         if not hasattr(estimator, method):
             raise ModelError(f"{FILE_SKOPS}: a {type(estimator).__name__} has no {method}")
+        if task == "Regression" and _classifies(estimator):
+            raise ModelError(f"{FILE_SKOPS}: a {type(estimator).__name__} predicts classes, not a Regression's number")
         self._predict = getattr(estimator, method)
 
     def probabilities(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
@@ -43,3 +45,9 @@ class EstimatorScorer:
     def values(self, matrix: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """See ``scorers.Scorer``."""
         return np.asarray(self._predict(matrix)).reshape(-1)
+
+
+def _classifies(estimator: Any) -> bool:
+    from sklearn.base import is_classifier  # noqa: PLC0415 - here skops has loaded it already
+
+    return bool(is_classifier(estimator))

@@ -15,6 +15,7 @@ from perennial.contracts.baseline import VALUE
 from perennial.contracts.signature import Signature, category_of
 from perennial.contracts.token import Claim, Signer, TokenError, key_id, verify
 from perennial_serving.counters import Counters
+from perennial_serving.inputs import FLOAT32_MAX
 from perennial_serving.model import Prediction
 from perennial_serving.protocol import FeedbackItem, FeedbackResponse, Refusal
 from perennial_serving.watched import state
@@ -22,6 +23,8 @@ from perennial_serving.watched import state
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 16384
 _SCALE = 10_000
+_LARGEST = FLOAT32_MAX * (1 + 1e-8)
+"""A token's nine digits may round float32's largest number up."""
 TOKEN_REASONS = frozenset({"malformed", "unknown_key", "forged", "expired", "wrong_deployment"})
 
 
@@ -160,12 +163,21 @@ class Feedback:
         """The true class, and of a Regression how far off the prediction in ``row`` was; None for what is neither."""
         if not self._regression:
             return self._classes.get(category_of(told)), None
-        _, _, predicted = row.partition(".")
-        try:
-            error = float(predicted) - float(told)
-        except ValueError:
-            return None, None
-        return (0, error) if math.isfinite(error) and not isinstance(told, bool) else (None, None)
+        true, predicted = _number(told), _number(row.partition(".")[2])
+        return (None, None) if true is None or predicted is None else (0, predicted - true)
+
+
+def _number(told: str | float | bool) -> float | None:
+    """``told`` as a number; None for what is none, or beyond float32: its error squared would be infinite, and so would
+    the sum of all errors from then on.
+    """
+    if isinstance(told, bool) or (isinstance(told, str) and "_" in told):  # Python alone reads 1_000
+        return None
+    try:
+        value = float(told)
+    except (ValueError, OverflowError):
+        return None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _loss(row: str, *, right: bool) -> float | None:

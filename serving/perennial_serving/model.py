@@ -21,6 +21,9 @@ _SUM_TOLERANCE = 1e-2
 _WIDTH_80 = 2.5631031310892007
 """Standard deviations between the 10th and the 90th percentile of a normal distribution."""
 
+_BESIDE_EDGES = 3
+"""Of a number there are four special bins, and one regular bin fewer than edges."""
+
 
 class Prediction(msgspec.Struct):
     """By row: the ``predicted`` class index, the ``probability`` to report, and ``positive``, the positive class's.
@@ -112,7 +115,10 @@ class Model:
         """
         matrix = np.array(self.example(), dtype=np.float64)
         if self.regression:
-            given = len(self.predict(matrix).predicted)
+            try:
+                given = len(self.predict(matrix).predicted)
+            except ModelError as error:
+                raise ModelError(f"{self.scorer.file}: the warm-up prediction failed: {error}") from error
             if given != 1:
                 raise ModelError(f"{self.scorer.file}: gives {given} numbers for a row; a Regression's gives one")
             return
@@ -182,14 +188,32 @@ def _decode(data: bytes, name: str, kind: Any) -> Any:
 def _check(signature: Signature, baseline: Baseline) -> None:
     """What the two files must have in common for counting to mean anything."""
     if signature.task == "Regression":
-        if signature.classes or not baseline.losses:
-            raise ModelError(f"{FILE_SIGNATURE} and {FILE_BASELINE}: a Regression has no classes, and expected losses")
+        _check_regression(signature, baseline)
+    elif baseline.losses:
+        raise ModelError(f"{FILE_BASELINE}: has expected losses, so it is a Regression's; the signature has classes")
     elif len(signature.classes) < 2 or not 0 <= signature.positive < len(signature.classes):
         raise ModelError(f"{FILE_SIGNATURE}: no positive class among {signature.classes}")
     counted = {item.name: item.kind for item in baseline.features}
     for item in signature.inputs:
         if counted.get(item.name) != item.kind:
             raise ModelError(f"{FILE_BASELINE}: has no {item.kind} feature {item.name!r}, which the signature names")
+
+
+def _check_regression(signature: Signature, baseline: Baseline) -> None:
+    if signature.classes:
+        raise ModelError(f"{FILE_SIGNATURE}: a Regression has no classes, this one has {list(signature.classes)}")
+    counted, predicted = baseline.prediction, baseline.predicted.bins
+    if counted.kind != "Numeric" or len(counted.edges) < 2 or len(counted.bins) != len(counted.edges) + _BESIDE_EDGES:
+        raise ModelError(
+            f"{FILE_BASELINE}: its prediction is {counted.kind}, in {len(counted.bins)} bins, with {len(counted.edges)}"
+            f" edges; a Regression's is Numeric, with two edges or more and {_BESIDE_EDGES} bins more than edges"
+        )
+    if not counted.quantiles:
+        raise ModelError(f"{FILE_BASELINE}: its prediction has no quantiles, by which a shadow's numbers are compared")
+    if predicted != (VALUE,):
+        raise ModelError(f"{FILE_BASELINE}: its predicted has the bins {list(predicted)}; a Regression's is {VALUE!r}")
+    if not baseline.losses:
+        raise ModelError(f"{FILE_BASELINE}: has no losses, the errors that are expected of a Regression's predictions")
 
 
 def _check_joint(signature: Signature, joint: Joint) -> None:

@@ -275,7 +275,7 @@ def _schemas(inference: Inference) -> Schema:
     classes: Schema = {"enum": list(inference.model.signature.classes)}
     actual = {**classes, "title": "The class"}
     if inference.model.regression:
-        actual = {"type": "number", "title": "The number"}
+        actual = {**_NUMBER, "type": "number", "title": "The number"}
     every: dict[str, tuple[str, Schema]] = {
         "prediction": ("FP64", {"type": "number"}),
         "predicted": ("BYTES", classes),

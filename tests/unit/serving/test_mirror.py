@@ -26,6 +26,9 @@ from tests.unit.serving.support import CLIENT, MODEL, PATIENT, Server, named, ou
 SHADOW = "heart-disease-v2"
 REQUESTS, ROWS = "perennial_shadow_requests_total", "perennial_shadow_rows_total"
 DIFFERENCE = "perennial_shadow_score_difference"
+NUMBER = b"""{"model_name":"","model_version":"","outputs":[
+    {"name":"prediction","shape":[1],"datatype":"FP64","data":[150.5]}]}"""
+"""A Regression's answer."""
 
 
 def settings(target: str, share: float = 100, version: str = SHADOW) -> dict[str, bytes]:
@@ -275,6 +278,7 @@ def _nonsense(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         (lambda handler, _: reply(handler, b'{"error": "x"}', 400), "it answered 400"),
         (lambda handler, _: reply(handler, b"{}"), "cannot be compared"),
         (lambda handler, _: reply(handler, b'{"model_name":"","model_version":"","outputs":[]}'), "cannot be compared"),
+        (lambda handler, _: reply(handler, NUMBER), "cannot be compared"),
         (_closes, "the connection was closed"),
         (_nonsense, "no HTTP answer"),
     ],
