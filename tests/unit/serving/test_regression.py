@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from jsonschema_rs import validator_for
 
 from perennial.contracts.token import Claim, sign
-from perennial_serving.counters import MAX_OTHER_VERSIONS, Counters
+from perennial_serving.counters import MAX_OTHER_VERSIONS, MAX_SERIES, SHADOW_SERIES, Counters
 from perennial_serving.feedback import Feedback, KeyRing
 from perennial_serving.grpc_generated import open_inference_pb2 as messages
 from perennial_serving.mirror_counts import Incomparable, ShadowCounts
@@ -328,6 +328,17 @@ def test_labels_of_other_versions_count_for_them_and_stay_bounded(feedback: Feed
     assert total(text, ERROR, version=VERSION) == 0
     assert total(text, "perennial_feedback_rejected_total", reason="too_many_versions") == MAX_OTHER_VERSIONS
     assert counters.series == before + 5 * MAX_OTHER_VERSIONS
+
+
+def test_other_versions_get_no_more_series_than_there_is_room_for(
+    model: Model, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_shares = counters.series - look(counters).count("perennial_baseline_share{")
+    monkeypatch.setattr("perennial_serving.counters.MAX_SERIES", without_shares + SHADOW_SERIES + 14)
+    tight = Counters(model, DEPLOYMENT, VERSION)
+    assert [tight.feedback(f"other-{version}", 0, 0, error=1.0) for version in range(3)] == [True, True, False]
+    assert tight.series == without_shares + 10
+    assert counters.series <= MAX_SERIES
 
 
 @pytest.mark.parametrize("actual", ["high", "nan", "inf", "", "1_000", True, 1e200, -1e39, 10**400])
