@@ -27,6 +27,17 @@ class Encoded(msgspec.Struct, frozen=True):
     groups: NDArray[np.int64] | None = None
 
 
+class Sides(msgspec.Struct, frozen=True):
+    """Of all rows of a run: ``held`` bool [N] and ``groups`` as in :class:`Encoded`."""
+
+    held: NDArray[np.bool_]
+    groups: NDArray[np.int64] | None = None
+
+    def of(self, places: NDArray[np.int64]) -> "Sides":
+        """The rows at ``places`` alone."""
+        return Sides(self.held[places], None if self.groups is None else self.groups[places])
+
+
 class OutOfFold(msgspec.Struct, frozen=True):
     """The winner's predictions for each training row by a model that had not seen it: ``answers`` [N, K] are
     probabilities, [N, 1] the predictions of a Regression.
@@ -60,7 +71,7 @@ def read_json(path: str, kind: type[T]) -> T:
     return msgspec.json.decode(Path(path).read_bytes(), type=kind)
 
 
-def write_arrays(path: str, value: Encoded | OutOfFold) -> None:
+def write_arrays(path: str, value: Encoded | OutOfFold | Sides) -> None:
     """Writes a struct of arrays."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +83,12 @@ def read_encoded(path: str) -> Encoded:
     """Reads the rows that split wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         return Encoded(**{name: arrays[name] for name in arrays.files})
+
+
+def read_sides(path: str) -> Sides:
+    """Reads the sides that ingest wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Sides(**{name: arrays[name] for name in arrays.files})
 
 
 def read_out_of_fold(path: str) -> OutOfFold:

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.contracts.request import Check, RunRequest
-from perennial.contracts.signature import category_of
+from perennial_components.check.schema import schema_of
 from perennial_components.failure import RunError
 from perennial_components.records import Checked
 from perennial_components.split.encoding import target_labels
-from perennial_components.table import category_texts, numbers, unix_seconds, unreadable
+from perennial_components.table import numbers, unix_seconds, unreadable
 
 MIN_ROWS = 20
 _MOST_TOLD = 30
@@ -34,7 +34,7 @@ class Failing(msgspec.Struct, frozen=True):
 
 def check(request: RunRequest, table: pd.DataFrame) -> Checked:
     """Applies every check. Raises RunError (DataRejected) with one line for each that fails."""
-    problems = [str(failing) for failing in declared(request.checks, table)]
+    problems = [str(failing) for failing in declared(request.checks, table)] if request.checks else []
     problems += list(_unusable(request, table))
     problems += list(_times(request.time, table)) if request.time else []
     classes: dict[str, int] = {}
@@ -53,30 +53,16 @@ def check(request: RunRequest, table: pd.DataFrame) -> Checked:
 
 def declared(checks: tuple[Check, ...], table: pd.DataFrame) -> Iterator[Failing]:
     """The declared checks that fail. A missing value fails none but ``maxMissing``; text fails ``min`` and ``max``."""
-    for declaration in checks:
-        column = table[declaration.column]
-        yield from _range(declaration, column)
-        if declaration.max_missing is not None:
-            missing = int(column.isna().sum())
-            if missing > declaration.max_missing * len(column):
-                said = f"at most {declaration.max_missing:.0%} missing, {missing / len(column):.1%} are"
-                yield Failing(declaration.column, said, missing)
-        if declaration.allowed:
-            texts = category_texts(column)
-            allowed = {category_of(value) for value in declaration.allowed}
-            wrong = np.array([text is not None and text not in allowed for text in texts])
-            yield from _failing(declaration.column, f"one of {', '.join(sorted(allowed))}", column, wrong)
+    from pandera.errors import SchemaErrors  # noqa: PLC0415 - it takes a second to import, and many runs declare nothing
 
-
-def _range(declaration: Check, column: Any) -> Iterator[Failing]:
-    if declaration.min is None and declaration.max is None:
-        return
-    values = numbers(column)
-    yield from _failing(declaration.column, "a number", column, unreadable(column))
-    if declaration.min is not None:
-        yield from _failing(declaration.column, f"at least {declaration.min:g}", column, values < declaration.min)
-    if declaration.max is not None:
-        yield from _failing(declaration.column, f"at most {declaration.max:g}", column, values > declaration.max)
+    schema = schema_of(checks, table)
+    try:
+        schema.validate(table[list(schema.columns)], lazy=True)
+    except SchemaErrors as error:
+        cases = error.failure_cases
+        for (column, said), found in cases.groupby(["column", "check"], sort=False):
+            examples = tuple(str(value) for value in found["failure_case"].dropna().unique()[:2])
+            yield Failing(str(column), str(said), len(found), examples)
 
 
 def _failing(name: str, said: str, column: Any, wrong: NDArray[np.bool_]) -> Iterator[Failing]:
@@ -86,8 +72,10 @@ def _failing(name: str, said: str, column: Any, wrong: NDArray[np.bool_]) -> Ite
 
 
 def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
-    if len(table) < MIN_ROWS:
-        yield f"{len(table)} rows are too few to train on: at least {MIN_ROWS} are needed"
+    least = request.require.min_rows or MIN_ROWS
+    if len(table) < least:
+        asked = " (data.require.minRows)" if request.require.min_rows else ""
+        yield f"{len(table)} rows are too few to train on: at least {least} are needed{asked}"
     for name in request.numeric:
         column = table[name]
         if column.notna().any() and not np.isfinite(numbers(column)).any():
@@ -129,9 +117,11 @@ def _classes(request: RunRequest, table: pd.DataFrame, labels: Any, classes: dic
         found = f"one class only ({counted})" if counted else "no class"
         yield f"column {name!r} is the target and has {found}: there is nothing to tell apart"
         return
-    small = [label for label, count in classes.items() if count < request.folds]
+    least = max(request.folds, request.require.min_rows_per_class)
+    small = [label for label, count in classes.items() if count < least]
     if small:
+        why = "one a fold" if least == request.folds else "data.require.minRowsPerClass"
         yield (
-            f"column {name!r} is the target: every class needs at least {request.folds} rows, one a fold"
+            f"column {name!r} is the target: every class needs at least {least} rows, {why}"
             f" ({', '.join(map(repr, small[:10]))} has fewer; {counted})"
         )

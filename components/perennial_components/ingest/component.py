@@ -6,12 +6,18 @@ from perennial_components.base import BASE_IMAGE
 
 
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
-def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl.Artifact]) -> None:
-    """Takes in the rows of the request; never cached, for the data changes behind one address.
+def ingest(
+    request: str,
+    data: dsl.Output[dsl.Dataset],
+    sides: dsl.Output[dsl.Dataset],
+    ingested: dsl.Output[dsl.Artifact],
+) -> None:
+    """Takes in the rows of the request and prepares them; never cached, for the data changes behind one address.
 
     Args:
         request: JSON of contracts.request.RunRequest.
-        data: All rows, cells as text (Parquet).
+        data: The rows that the preparation leaves, cells as text (Parquet).
+        sides: Which of them are held out, by the columns as they were read (NumPy).
         ingested: Digest, rows, columns and their types (JSON).
     """
     from perennial_components import storage
@@ -19,12 +25,17 @@ def ingest(request: str, data: dsl.Output[dsl.Dataset], ingested: dsl.Output[dsl
 
     with reported("ingest"):
         from perennial_components.ingest import core
+        from perennial_components.prepare.rows import prepare_rows
+        from perennial_components.split import sides as by
         from perennial_components.table import write_table
         from perennial_components.tune.replay import require_same_data
 
         asked = storage.read_request(request)
         table, found = core.ingest(asked, storage.credentials())
         require_same_data(asked, found.sha256)
+        known = by.sides(asked, table)
+        table, places = prepare_rows(asked.prepare, table)
         write_table(table, data.path)
+        storage.write_arrays(sides.path, known.of(places))
         storage.write_json(ingested.path, found)
         data.metadata.update({"rows": found.rows, "files": found.files, "sha256": found.sha256})

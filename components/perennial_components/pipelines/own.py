@@ -24,7 +24,7 @@ def own(request: str) -> dsl.Artifact:
     read = ingest(request=request).set_caching_options(enable_caching=False)
     data = read.outputs["data"]
     checked = check(request=request, data=data)
-    prepared = split(request=request, data=data).after(checked)
+    prepared = split(request=request, data=data, sides=read.outputs["sides"]).after(checked)
     claimed = claim(
         request=request, data=data, rows=prepared.outputs["rows"], signature=prepared.outputs["signature"]
     ).set_caching_options(enable_caching=False)
@@ -41,6 +41,7 @@ def own(request: str) -> dsl.Artifact:
     registered = register(
         request=request,
         ingested=read.outputs["ingested"],
+        profile=prepared.outputs["profile"],
         signature=signature,
         tuned=claimed.outputs["tuned"],
         model=claimed.outputs["model"],

@@ -25,10 +25,10 @@ def tabular(request: str) -> dsl.Artifact:
     read = ingest(request=request).set_caching_options(enable_caching=False)
     data = read.outputs["data"]
     checked = check(request=request, data=data)
-    prepared = split(request=request, data=data).after(checked)
+    prepared = split(request=request, data=data, sides=read.outputs["sides"]).after(checked)
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
     tuned = tune(request=request, rows=rows, signature=signature)
-    exported = export(request=request, rows=rows, model=tuned.outputs["model"])
+    exported = export(request=request, rows=rows, signature=signature, model=tuned.outputs["model"])
     evaluated = evaluate(request=request, data=data, rows=rows, signature=signature, served=exported.outputs["served"])
     counted = baseline(
         request=request,
@@ -41,6 +41,7 @@ def tabular(request: str) -> dsl.Artifact:
     registered = register(
         request=request,
         ingested=read.outputs["ingested"],
+        profile=prepared.outputs["profile"],
         signature=signature,
         tuned=tuned.outputs["tuned"],
         model=tuned.outputs["model"],

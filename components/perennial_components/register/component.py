@@ -9,6 +9,7 @@ from perennial_components.base import BASE_IMAGE
 def register(
     request: str,
     ingested: dsl.Input[dsl.Artifact],
+    profile: dsl.Input[dsl.Artifact],
     signature: dsl.Input[dsl.Artifact],
     tuned: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
@@ -24,6 +25,7 @@ def register(
     Args:
         request: JSON of contracts.request.RunRequest.
         ingested: Digest, rows and columns from ingest.
+        profile: What the columns hold, from split.
         signature: The signature from split.
         tuned: The candidates' scores from tune.
         model: The fitted model (skops).
@@ -50,9 +52,12 @@ def register(
         from perennial_components.register import core
         from perennial_components.report.page import render
 
+        read = storage.read_json(ingested.path, records.Ingested)
+        seen = storage.read_json(profile.path, records.Profile)
         account = records.Account(
             request=storage.read_request(request),
-            ingested=storage.read_json(ingested.path, records.Ingested),
+            ingested=read,
+            profile=msgspec.structs.replace(seen, dropped=read.rows - seen.rows),
             signature=storage.read_json(signature.path, Signature),
             tuned=storage.read_json(tuned.path, records.Tuned),
             parity=storage.read_json(parity.path, records.Parity),

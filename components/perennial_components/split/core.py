@@ -7,8 +7,8 @@ from perennial.contracts.request import RunRequest
 from perennial.contracts.signature import Signature
 from perennial_components.failure import RunError
 from perennial_components.split.encoding import class_indices, encode, signature_of, target_labels
-from perennial_components.split.hashing import held_out
-from perennial_components.storage import Encoded
+from perennial_components.split.sides import sides
+from perennial_components.storage import Encoded, Sides
 from perennial_components.table import numbers
 from perennial_components.tune.auto import resolved
 
@@ -16,18 +16,20 @@ _LEAST_HELD = 2
 """Held-out rows from which R2 says something."""
 
 
-def split(request: RunRequest, table: pd.DataFrame) -> tuple[Encoded, Signature]:
-    """The encoded rows, which of them are held out, and the signature they are encoded by.
+def split(request: RunRequest, table: pd.DataFrame, known: Sides | None = None) -> tuple[Encoded, Signature]:
+    """The encoded rows, which of them are held out, and the signature they are encoded by. ``known`` are the sides of
+    the rows of ``table``; without them it is as it was read.
 
     Raises RunError (DataRejected) when the rows left to train on, or those held out, lack a class (of a
     Regression: are too few).
     """
     request = resolved(request, table)
     signature = signature_of(request, table)
+    found = known or sides(request, table)
     if request.task == "Regression":
-        return _of_numbers(request, table, signature), signature
+        return _of_numbers(request, table, signature, found), signature
     target = class_indices(signature.classes, target_labels(request.target, table[request.target.column]))
-    held = held_out(table, test=request.split.test, seed=request.split.seed, key=request.split.key)
+    held = found.held
     for index, label in enumerate(signature.classes):
         rows = target == index
         trained, tested = int(np.sum(rows & ~held)), int(np.sum(rows & held))
@@ -35,19 +37,19 @@ def split(request: RunRequest, table: pd.DataFrame) -> tuple[Encoded, Signature]
             raise RunError(
                 "DataRejected",
                 f"class {label!r} of column {signature.target!r} has {trained} rows to train on and {tested} held out;"
-                f" {request.folds} (one a fold) and 1 are needed: more data, or another split.test or split.key",
+                f" {request.folds} (one a fold) and 1 are needed: more data, or another split",
             )
-    return Encoded(features=encode(signature, table), target=target, held=held), signature
+    return Encoded(encode(signature, table), target, held, found.groups), signature
 
 
-def _of_numbers(request: RunRequest, table: pd.DataFrame, signature: Signature) -> Encoded:
+def _of_numbers(request: RunRequest, table: pd.DataFrame, signature: Signature, found: Sides) -> Encoded:
     target = numbers(table[signature.target])
-    held = held_out(table, test=request.split.test, seed=request.split.seed, key=request.split.key)
+    held = found.held
     trained, tested = int(np.sum(~held)), int(np.sum(held))
     if trained < request.folds or tested < _LEAST_HELD:
         raise RunError(
             "DataRejected",
             f"there are {trained} rows to train on and {tested} held out; {request.folds} (one a fold) and"
-            f" {_LEAST_HELD} are needed: more data, or another split.test or split.key",
+            f" {_LEAST_HELD} are needed: more data, or another split",
         )
-    return Encoded(features=encode(signature, table), target=target, held=held)
+    return Encoded(encode(signature, table), target, held, found.groups)

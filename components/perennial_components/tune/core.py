@@ -23,6 +23,7 @@ from perennial.contracts.result import LOWER_IS_BETTER, METRICS, CandidateScore,
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.metrics import score
 from perennial_components.failure import RunError, nearest
+from perennial_components.prepare.core import prepared, values
 from perennial_components.records import Tuned
 from perennial_components.split.folds import folds
 from perennial_components.storage import Encoded, OutOfFold
@@ -69,6 +70,9 @@ def tune(
 
     Raises RunError (TrainingFailed) for a metric or parameter that does not exist, and when every trial failed.
     """
+    # What is served prepares the values itself: models are fitted on what comes of that.
+    rows = msgspec.structs.replace(rows, features=values(request, signature, rows.features))
+    signature = prepared(signature, request)
     known = METRICS[request.task]
     if request.metric not in known:
         said = f"{request.task} has no metric {request.metric!r}{nearest(request.metric, known)}"

@@ -12,7 +12,9 @@ import pandas as pd
 from perennial.contracts.request import Candidate, RunRequest, SearchRange, Split, Target
 from perennial.contracts.result import RunOutcome
 from perennial.contracts.signature import Signature
+from perennial_components.export.core import export
 from perennial_components.ingest.core import ingest
+from perennial_components.records import Parity
 from perennial_components.split.core import split
 from perennial_components.storage import Encoded
 
@@ -59,6 +61,11 @@ def prepared(asked: RunRequest) -> tuple[pd.DataFrame, Encoded, Signature]:
 def text_table(**columns: list[Any]) -> pd.DataFrame:
     """A table of text as ingest makes it; None is missing."""
     return pd.DataFrame({name: pd.array(cells, dtype="str") for name, cells in columns.items()})
+
+
+def export_of(model: Any, features: Any, spread: float | None = None) -> tuple[bytes | None, Parity]:
+    """What export makes of a fitted model whose values nothing prepares."""
+    return export(request(model="m"), Signature("Classification", (), "num", ("0", "1")), model, features, spread)
 
 
 def run(folder: Path, asked: RunRequest, **environ: str) -> tuple[int, RunOutcome]:

@@ -105,10 +105,10 @@ def test_both_estimators_export_alike_where_cells_are_missing(candidate: Candida
     features[::5, 9] = -1
     model = make(candidate.algorithm, {}, signature, features, weight="None", seed=7).fit(features, rows.target)
     spread = float(rows.target.std())
-    assert check_values(model, convert(model, 10, "m"), features, spread).difference < 1e-5
+    assert check_values(model.predict(features), convert(model, 10, "m"), features, spread).difference < 1e-5
     other = make(candidate.algorithm, {}, signature, features, weight="None", seed=7).fit(features, rows.target + 1)
     with pytest.raises(RunError, match="standard deviation"):
-        check_values(model, convert(other, 10, "m"), features, spread)
+        check_values(model.predict(features), convert(other, 10, "m"), features, spread)
 
 
 def test_errors_by_hand() -> None:

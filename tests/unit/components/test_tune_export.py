@@ -31,7 +31,7 @@ from perennial_components.storage import Encoded
 from perennial_components.threads import threads_for
 from perennial_components.tune.core import tune
 from perennial_components.tune.estimators import make
-from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, prepared, request
+from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, export_of, prepared, request
 
 EVERYONE = request(source=f"file://{DATA}/*.csv")
 
@@ -78,7 +78,7 @@ def test_parity_on_the_real_hospitals(candidate: Candidate, source: str) -> None
         model.fit(training, rows.target[~rows.held])
         exported = convert(model, 13, "heart")
         assert exported == convert(model, 13, "heart")
-        assert check_parity(model, exported, rows.features).difference < 1e-5
+        assert check_parity(model.predict_proba(rows.features), exported, rows.features).difference < 1e-5
     label, probabilities = probabilities_of(exported, rows.features[:2])
     assert label.dtype == np.int64
     assert probabilities.dtype == np.float32
@@ -94,7 +94,7 @@ def test_an_export_that_answers_otherwise_is_refused(hospitals: Prepared) -> Non
         for c in (0.01, 10.0)
     )
     with pytest.raises(RunError, match="differs from the estimator by up to 0") as error:
-        check_parity(one, convert(other, 13, "m"), rows.features)
+        check_parity(one.predict_proba(rows.features), convert(other, 13, "m"), rows.features)
     assert error.value.reason == "ExportMismatch"
     assert exporting.TOLERANCE == 1e-4
 
@@ -104,7 +104,7 @@ def test_a_model_without_onnx_form_is_served_as_it_is(hospitals: Prepared, tmp_p
     linear = make("LogisticRegression", {}, signature, rows.features, weight="None", seed=1)
     model = Pipeline([("features", linear.named_steps["features"]), ("model", LabelSpreading(kernel="knn"))])
     model.fit(rows.features[:200], rows.target[:200])
-    onnx, found = exporting.export(model, rows.features, "m")
+    onnx, found = export_of(model, rows.features)
     assert onnx is None
     assert found.reason.startswith("it has no ONNX form: ")
     assert found.difference is None, "nothing was compared"
@@ -120,11 +120,11 @@ def test_a_model_that_exports_otherwise_is_served_as_it_is(
     _, rows, signature = hospitals
     model = make("LogisticRegression", {}, signature, rows.features, weight="None", seed=1)
     model.fit(rows.features, rows.target)
-    onnx, found = exporting.export(model, rows.features, "m")
+    onnx, found = export_of(model, rows.features)
     assert onnx == convert(model, 13, "m")
     assert found.reason == ""
     monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
-    onnx, found = exporting.export(model, rows.features, "m")
+    onnx, found = export_of(model, rows.features)
     assert onnx is None
     assert found.reason.startswith("the exported model differs from the estimator")
     assert found.difference is None, "what is served is the estimator itself"
@@ -170,7 +170,7 @@ def test_three_classes_export_too(hospitals: Prepared) -> None:
     assert signature.classes == ("1", "2", "3", "4")
     model, _, out_of_fold = tune(asked, signature, rows)
     assert out_of_fold.answers.shape[1] == 4
-    check_parity(model, convert(model, 7, "cp"), rows.features)
+    check_parity(model.predict_proba(rows.features), convert(model, 7, "cp"), rows.features)
 
 
 def test_the_estimator_survives_its_file(hospitals: Prepared, tmp_path: Path) -> None:

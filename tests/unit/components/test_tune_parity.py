@@ -16,11 +16,11 @@ from sklearn.pipeline import Pipeline
 from perennial.contracts import estimator
 from perennial.contracts.request import CLASSIFIERS, REGRESSORS, Algorithm, Preprocessing
 from perennial.contracts.signature import Input, Signature, Task
-from perennial_components.export.core import export
 from perennial_components.threads import single_threads
 from perennial_components.tune.catalog import CATALOG
 from perennial_components.tune.estimators import fit, make
 from perennial_components.tune.file import canonical, without_rests
+from tests.unit.components.support import export_of
 
 FEW: dict[str, dict[str, Any]] = {
     "HistGradientBoosting": {"max_iter": 15},
@@ -67,7 +67,7 @@ def test_the_export_answers_alike(task: Task, name: str, encoding: Any) -> None:
     model, features, spread = fitted(task, name, Preprocessing(encoding=encoding), 2 if encoding == "Target" else 3)
     unseen = features.copy()
     unseen[:, 4] = 3
-    _, found = export(model, np.vstack([features, unseen]), "m", spread if task == "Regression" else None)
+    _, found = export_of(model, np.vstack([features, unseen]), spread if task == "Regression" else None)
     assert found.reason == ""
     assert found.difference is not None
     assert found.difference < 1e-4
@@ -85,7 +85,7 @@ def test_the_export_answers_alike(task: Task, name: str, encoding: Any) -> None:
 @pytest.mark.parametrize("name", ["LogisticRegression", "HistGradientBoosting", "ExtraTrees"])
 def test_imputation_and_scaling_export_too(name: str, wanted: Preprocessing) -> None:
     model, features, _ = fitted("Classification", name, wanted, classes=2)
-    assert export(model, features, "m")[1].reason == ""
+    assert export_of(model, features)[1].reason == ""
 
 
 def test_trees_see_numbers_unscaled() -> None:
@@ -103,7 +103,7 @@ def test_thresholds_between_neighbouring_numbers_go_the_same_way() -> None:
     target = np.repeat([0, 1], 40)
     model = make("HistGradientBoosting", {"max_iter": 5}, signature, features, weight="None", seed=1)
     fit(model, "HistGradientBoosting", features, target)
-    onnx, found = export(model, features, "m")
+    onnx, found = export_of(model, features)
     assert onnx is not None, found.reason
     assert model.predict(features).tolist() == target.tolist()
 

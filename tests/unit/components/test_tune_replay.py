@@ -12,14 +12,13 @@ from perennial.contracts import objects
 from perennial.contracts.request import Artifact, Candidate, Replay, RunRequest
 from perennial.contracts.result import CandidateScore
 from perennial.contracts.signature import category_of
-from perennial_components.export.core import export
 from perennial_components.failure import RunError
 from perennial_components.records import Tuned
 from perennial_components.storage import Encoded
 from perennial_components.tune.core import tune
 from perennial_components.tune.file import canonical
 from perennial_components.tune.replay import reproduction, require_same_data, words
-from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, prepared, request
+from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, export_of, prepared, request
 
 FORESTS = Candidate("ExtraTrees", {"n_estimators": 8})
 
@@ -31,7 +30,7 @@ def made(asked: RunRequest, order: int | None = None) -> tuple[dict[str, bytes],
         places = np.random.default_rng(order).permutation(len(rows.target))
         rows = Encoded(rows.features[places], rows.target[places], rows.held[places])
     model, tuned, _ = tune(asked, signature, rows)
-    onnx, _ = export(model, rows.features, "m")
+    onnx, _ = export_of(model, rows.features)
     assert onnx is not None
     return {"model.onnx": onnx, "model.skops": canonical(skops.io.dumps(model))}, tuned
 
