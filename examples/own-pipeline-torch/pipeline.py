@@ -114,7 +114,7 @@ def pipeline(request: str) -> dsl.Artifact:
     read = ingest(request=request)
     data = read.outputs["data"]
     checked = check(request=request, data=data)
-    prepared = split(request=request, data=data).after(checked)
+    prepared = split(request=request, data=data, sides=read.outputs["sides"]).after(checked)
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
     trained = train(request=request, rows=rows, signature=signature)
     served = trained.outputs["served"]
@@ -125,7 +125,8 @@ def pipeline(request: str) -> dsl.Artifact:
         predictions=trained.outputs["predictions"], evaluation=evaluation,
     )  # fmt: skip
     registered = register(
-        request=request, ingested=read.outputs["ingested"], signature=signature, tuned=trained.outputs["tuned"],
+        request=request, ingested=read.outputs["ingested"],
+ profile=prepared.outputs["profile"], signature=signature, tuned=trained.outputs["tuned"],
         model=trained.outputs["model"], served=served, parity=trained.outputs["parity"], evaluation=evaluation,
         reference=counted.outputs["reference"],
     )  # fmt: skip

@@ -51,6 +51,10 @@ def with_another_image(ir: Ir) -> None:
     container(ir)["image"] = "pytorch/pytorch"
 
 
+def that_installs(ir: Ir) -> None:
+    container(ir)["command"] = ["sh", "-c", "python3 -m pip install kfp && python3 -m kfp.dsl.executor_main"]
+
+
 def of_an_old_compiler(ir: Ir) -> None:
     ir["schemaVersion"] = "1.9"
 
@@ -68,6 +72,7 @@ def test_our_own_pipeline_keeps_the_contract(compiled: Ir) -> None:
         (with_a_container_component, "deploymentSpec.executors.exec-baseline", "make it a @dsl.component"),
         (with_an_importer, "deploymentSpec.executors.exec-importer", "this is: importer"),
         (with_another_image, "container.image", "all components must be of the one image"),
+        (that_installs, "deploymentSpec.executors.exec-baseline", "the image must have them"),
         (of_an_old_compiler, "schemaVersion", "compile it with kfp 2"),
     ],
 )

@@ -12,7 +12,8 @@ import msgspec
 PARAMETER = "request"
 SCHEMA = "2.1"
 _LIGHTWEIGHT = "kfp.dsl.executor_main"
-_IGNORED = ("resources", "env")
+_IGNORED = ("resources",)
+_INSTALLS = "pip install"
 
 Ir = Mapping[str, Any]
 
@@ -87,6 +88,11 @@ def _executors(ir: Ir, image: str) -> Iterator[Finding]:
         if not any(_LIGHTWEIGHT in str(part) for part in container.get("command") or ()):
             said = "a container component: the run's pod starts no other container; make it a @dsl.component"
             yield Finding("Error", place, said)
+        if any(_INSTALLS in str(part) for part in container.get("command") or ()):
+            said = "it installs packages when it begins, and a run's pod has no pip: the image must have them; write"
+            yield Finding(
+                "Error", place, f"{said} @dsl.component(install_kfp_package=False), without packages_to_install"
+            )
         for ignored in _IGNORED:
             if container.get(ignored):
                 said = f"{ignored} of a component have no effect here: spec.engine.resources are the whole run's"

@@ -25,7 +25,7 @@ from perennial.domain.training.run import CONTAINER, OWN_CONTAINER
 
 USER = 65532
 REQUEST_FOLDER = "/etc/perennial"
-TMP_LIMIT = "2Gi"
+TMP, OWN_TMP, TMP_LIMIT = "tmp", "own-tmp", "2Gi"
 POLL = "poll"
 """Of a poll's Job and pod: the value of the label app.kubernetes.io/name."""
 POLL_DEADLINE = 900
@@ -83,12 +83,16 @@ def job(training: ModelTraining, run: Run, begun: Started) -> Json:
 
 
 def _own(begun: Started, resources: Json) -> list[Json]:
-    """The container that executes a pipeline of somebody's own, where the spec names one."""
+    """The container that executes a pipeline of somebody's own, where the spec names one. It shares no writable folder
+    with the one that measures after it: what it leaves there could be taken for our code.
+    """
     own = begun.spec.pipeline
     if own is None:
         return []
     container = _container("perennial_components.runner", own.image, begun, resources)
-    return [{**container, "name": OWN_CONTAINER, "env": [*container["env"], {"name": OWN_PIPELINE, "value": "1"}]}]
+    mounts = [{**each, "name": OWN_TMP} if each["name"] == TMP else each for each in container["volumeMounts"]]
+    environment = [*container["env"], {"name": OWN_PIPELINE, "value": "1"}]
+    return [{**container, "name": OWN_CONTAINER, "env": environment, "volumeMounts": mounts}]
 
 
 def _config_map(metadata: Json, begun: Started) -> Json:
@@ -129,7 +133,8 @@ def _pod(request: str, labels: dict[str, str], container: Json, before: Sequence
                     "name": "request",
                     "configMap": {"name": request, "items": [{"key": REQUEST_KEY, "path": REQUEST_KEY}]},
                 },
-                {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
+                {"name": TMP, "emptyDir": {"sizeLimit": TMP_LIMIT}},
+                *([{"name": OWN_TMP, "emptyDir": {"sizeLimit": TMP_LIMIT}}] if before else []),
             ],
         },
     }
@@ -156,6 +161,8 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
         "command": ["python", "-m", module],
         "env": [
             {"name": "PERENNIAL_REQUEST_FILE", "value": f"{REQUEST_FOLDER}/{REQUEST_KEY}"},
+            # Nothing that lies in the working directory is a module.
+            {"name": "PYTHONSAFEPATH", "value": "1"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own empty volume
             *_database(begun),
         ],
@@ -171,7 +178,7 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
         },
         "volumeMounts": [
             {"name": "request", "mountPath": REQUEST_FOLDER, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own empty volume
+            {"name": TMP, "mountPath": "/tmp"},  # noqa: S108 - the pod's own empty volume
         ],
     }
 

@@ -37,6 +37,9 @@ def test_its_image_runs_first_and_ours_measures() -> None:
     assert ours["image"] != own["image"]
     assert all(each["name"] != "PERENNIAL_OWN_PIPELINE" for each in ours["env"])
     assert own["securityContext"] == ours["securityContext"]
+    writable = [{each["name"] for each in one["volumeMounts"] if not each.get("readOnly")} for one in (own, ours)]
+    assert not writable[0] & writable[1], "it leaves nothing where ours would find it"
+    assert {"name": "PYTHONSAFEPATH", "value": "1"} in ours["env"]
     request = json.loads(cluster.config_maps[cluster.run.job]["data"]["request.json"])
     assert request["pipeline"] == OWN
 
