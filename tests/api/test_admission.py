@@ -134,7 +134,10 @@ async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: Kubernet
         ),
         ({"evaluation": {"champion": {"confidence": 1}}}, "spec.evaluation.champion.confidence"),
         ({"imbalance": "ClassWeight"}, "imbalance is for Classification"),
-        ({"candidates": [{"algorithm": "LogisticRegression"}]}, "LogisticRegression, SVC, GaussianNB are for Classification"),
+        (
+            {"candidates": [{"algorithm": "LogisticRegression"}]},
+            "LogisticRegression, SVC, GaussianNB are for Classification",
+        ),
         (
             {"data": {"source": {"uri": "s3://data/x.csv"}, "target": {"column": "y", "positive": {"above": 0}}}},
             "data.target.positive is for Classification",
