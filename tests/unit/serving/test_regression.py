@@ -314,7 +314,7 @@ def test_errors_add_up_whatever_the_numbers_are(
     # A token has the nine digits that tell two float32 apart, not all of the float64 that a caller reads.
     near = 1e-8 * sum(map(abs, predicted))
     wanted = sum(abs(number - actual) for number, actual in pairs)
-    assert total(text, ERROR, error="absolute") == pytest.approx(wanted, abs=near)
+    assert total(text, ERROR, error="absolute") == pytest.approx(wanted, rel=1e-12, abs=near)
     assert total(text, "perennial_feedback_total") == len(pairs)
 
 
