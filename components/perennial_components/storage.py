@@ -33,10 +33,6 @@ class Sides(msgspec.Struct, frozen=True):
     held: NDArray[np.bool_]
     groups: NDArray[np.int64] | None = None
 
-    def of(self, places: NDArray[np.int64]) -> "Sides":
-        """The rows at ``places`` alone."""
-        return Sides(self.held[places], None if self.groups is None else self.groups[places])
-
 
 class OutOfFold(msgspec.Struct, frozen=True):
     """The winner's predictions for each training row by a model that had not seen it: ``answers`` [N, K] are

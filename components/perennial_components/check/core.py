@@ -17,6 +17,8 @@ from perennial_components.table import numbers, unix_seconds, unreadable
 
 MIN_ROWS = 20
 _MOST_TOLD = 30
+_LONGEST = 80
+"""Characters of a value, and of what is declared, that are told: the message has room for every failure."""
 
 
 class Failing(msgspec.Struct, frozen=True):
@@ -28,8 +30,8 @@ class Failing(msgspec.Struct, frozen=True):
     examples: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        examples = f", for example {' and '.join(self.examples)}" if self.examples else ""
-        return f"column {self.column!r}: {self.check}: {self.count} rows fail{examples}"
+        examples = f", for example {' and '.join(map(_short, self.examples))}" if self.examples else ""
+        return f"column {self.column!r}: {_short(self.check)}: {self.count} rows fail{examples}"
 
 
 def check(request: RunRequest, table: pd.DataFrame) -> Checked:
@@ -59,15 +61,21 @@ def declared(checks: tuple[Check, ...], table: pd.DataFrame) -> Iterator[Failing
     try:
         schema.validate(table[list(schema.columns)], lazy=True)
     except SchemaErrors as error:
-        cases = error.failure_cases
-        for (column, said), found in cases.groupby(["column", "check"], sort=False):
-            examples = tuple(str(value) for value in found["failure_case"].dropna().unique()[:2])
-            yield Failing(str(column), str(said), len(found), examples)
+        for failed in error.schema_errors:
+            name, said = str(failed.schema.name), str(failed.check.error)
+            if failed.check_output is None:  # the check itself failed
+                why = f"column {name!r}: {_short(said)} cannot be checked: {_short(str(failed.failure_cases))}"
+                raise RunError("DataRejected", why) from error
+            yield from _failing(name, said, table[name], ~failed.check_output.to_numpy(dtype=bool))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _failing(name: str, said: str, column: Any, wrong: NDArray[np.bool_]) -> Iterator[Failing]:
     if wrong.any():
-        examples = tuple(str(value) for value in pd.unique(column[wrong])[:2])
+        examples = tuple(str(value) for value in pd.unique(column[wrong].dropna())[:2])
         yield Failing(name, said, int(wrong.sum()), examples)
 
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from sklearn.metrics import r2_score, roc_auc_score
 
 from perennial.contracts.request import RunRequest
@@ -20,6 +21,8 @@ LEAKAGE = 0.995
 MOSTLY = 0.5
 RARE = 0.01
 _TOP, _LEAST_TOLD, _BINS, _FINE = 8, 5, 20, 64
+_LINE = 20
+"""Held-out rows from which a line through them says something."""
 _IDENTIFYING = 0.95
 _GRAVITY = ("Leakage", "SplitDuplicates", "Identifier", "Duplicates", "Constant", "Missing", "Imbalance")
 
@@ -71,7 +74,7 @@ def _feature(
     described = _described(item.name, "Feature", item.kind, column)
     many = len(signature.classes) > 2
     association, measure = _association(item, encoded, rows.target if many else target, classes=bool(signature.classes))
-    alone = _alone(encoded, rows, signature)
+    alone = _alone(item, encoded, rows, signature)
     return msgspec.structs.replace(described, association=association, measure=measure, alone=alone)
 
 
@@ -131,9 +134,11 @@ def _eta(number: NDArray[np.float64], group: NDArray[Any]) -> float:
     return float(np.sqrt(between / ((number - number.mean()) ** 2).sum()))
 
 
-def _alone(encoded: NDArray[np.float32], rows: Encoded, signature: Signature) -> float | None:
+def _alone(item: Input, encoded: NDArray[np.float32], rows: Encoded, signature: Signature) -> float | None:
     """See ``ColumnProfile.alone``."""
     bins = _bins(encoded, rows.held)
+    if not signature.classes and item.kind == "Numeric":
+        return _of_number(encoded, bins, rows)
     targets = [rows.target.astype(np.float64)]
     if len(signature.classes) > 2:
         targets = [(rows.target == place).astype(np.float64) for place in range(len(signature.classes))]
@@ -143,6 +148,20 @@ def _alone(encoded: NDArray[np.float32], rows: Encoded, signature: Signature) ->
         if (score := _told(bins, target, rows.held, ranks=bool(signature.classes))) is not None
     ]
     return float(np.mean(scores)) if scores else None
+
+
+def _of_number(encoded: NDArray[np.float32], bins: NDArray[np.int64], rows: Encoded) -> float | None:
+    """R2 of the bins' means, or of a line through the values' or ranks' places where that is more: 64 bins tell little
+    of a target with long tails, even if the feature is its copy.
+    """
+    score = _told(bins, rows.target.astype(np.float64), rows.held, ranks=False)
+    known = rows.held & np.isfinite(encoded)
+    values, truth = encoded[known].astype(np.float64), rows.target[known]
+    if score is None or known.sum() < _LINE or np.ptp(values) == 0 or np.ptp(truth) == 0:
+        return score
+    told = float(known.sum() / rows.held.sum())  # nothing is told of rows without a value
+    line = max(np.corrcoef(values, truth)[0, 1] ** 2, spearmanr(values, truth).statistic ** 2)
+    return max(score, told * float(line))
 
 
 def _bins(encoded: NDArray[np.float32], held: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -204,6 +223,12 @@ def _of_feature(column: ColumnProfile) -> Iterator[Finding]:
         yield Finding("Leakage", column.name, said)
     if column.distinct <= 1:
         yield Finding("Constant", column.name, "it is the same in every row and tells nothing")
-    elif column.kind == "Categorical" and known > _FINE and column.distinct > _IDENTIFYING * known:
+    elif known > _FINE and column.distinct > _IDENTIFYING * known and (column.kind == "Categorical" or _counts(column)):
         said = f"{column.distinct} values in {known} rows: it names rows rather than describes them"
         yield Finding("Identifier", column.name, said)
+
+
+def _counts(column: ColumnProfile) -> bool:
+    """Whether numbers look like those of a list: whole ones, and hardly one left out."""
+    low, high = column.quantiles[0], column.quantiles[-1]
+    return low % 1 == 0 and high % 1 == 0 and column.distinct > _IDENTIFYING * (high - low + 1)

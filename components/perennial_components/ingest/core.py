@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from perennial.contracts.prepare import Ratio, Rename
+from perennial.contracts.prepare import Rename
 from perennial.contracts.request import SQL_URL, RunRequest
 from perennial_components.failure import RunError, nearest
 from perennial_components.ingest import files, sql
@@ -73,13 +73,13 @@ def _in_order(columns: dict[str, Any], order: Any) -> Any:
 
 
 def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
-    """Columns are wanted by the names that they have when they are used: some before, some after the preparation."""
+    """Columns are wanted by the names that they have when they are used: those of the split before the preparation, all
+    others after it.
+    """
     prepared = set(columns)
     for step in request.prepare:
         if isinstance(step, Rename):
             prepared = (prepared - {step.source}) | {step.to}
-        elif isinstance(step, Ratio):
-            prepared.add(step.name)
     split = request.split
     as_read = (*split.key, *filter(None, (split.group,)), *((split.by_time.column,) if split.by_time else ()))
     later = (
@@ -90,11 +90,12 @@ def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
         *(check.column for check in request.checks),
         *((request.time,) if request.time else ()),
     )
-    absent = dict.fromkeys(name for name in later if name not in prepared and name not in columns)
+    absent = dict.fromkeys(name for name in later if name not in prepared)
     absent |= dict.fromkeys(name for name in as_read if name not in columns)
     if absent:
         named = {request.time: ", which data.time names,"}
         lines = "\n".join(
-            f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, columns)}" for name in absent
+            f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, sorted({*prepared, *columns} - {name}))}"
+            for name in absent
         )
         raise RunError("DataRejected", f"{lines}\ncolumns are: {', '.join(columns)}")

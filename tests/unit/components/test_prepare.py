@@ -2,6 +2,7 @@
 
 import msgspec
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 import pytest
@@ -90,6 +91,16 @@ def test_a_value_step_on_something_else_is_refused(step: Step, says: str) -> Non
     assert failed.value.message == says
 
 
+def test_columns_that_no_step_names_cost_no_nodes() -> None:
+    wide = msgspec.structs.replace(SIGNATURE, inputs=tuple(Input(f"c{at}", "Numeric") for at in range(200)))
+    asked = request(prepare=(Clip("c3", max=1), Ratio("r", "c9", "c150"), Clip("c150", min=0)))
+    model = with_values(identity(201), asked, wide)
+    assert len(onnx.load_from_string(model).graph.node) < 25
+    rows = np.random.default_rng(6).normal(size=(5, 200)).astype(np.float32)
+    found = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"features": rows})[0]
+    np.testing.assert_array_equal(found, values(asked, wide, rows))
+
+
 def test_without_steps_nothing_changes() -> None:
     model = identity(3)
     assert with_values(model, request(), SIGNATURE) == model
@@ -135,6 +146,14 @@ def test_a_row_step_that_cannot_be_done_is_told(step: Step, says: str) -> None:
     with pytest.raises(RunError) as failed:
         kept(step)
     assert failed.value.message.startswith(says)
+
+
+def test_a_feature_by_the_name_that_it_had_is_refused() -> None:
+    from perennial_components.ingest.core import ingest
+
+    with pytest.raises(RunError) as failed:
+        ingest(request(prepare=(Rename("chol", to="cholesterol"),)), {})
+    assert failed.value.message.startswith("column 'chol' is not in the data (did you mean 'cholesterol'?)\n")
 
 
 # --- a whole run --------------------------------------------------------------------------------------------------

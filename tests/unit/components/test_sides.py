@@ -1,5 +1,6 @@
 """Which rows are held out by group and by time, and what is told of the data."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perennial.contracts.prepare import Cast, Filter, Rename
 from perennial.contracts.request import ByTime, Check, Require, Split, Target
 from perennial_components.check.core import check
 from perennial_components.check.profile import profile_of
 from perennial_components.failure import RunError
+from perennial_components.prepare.rows import prepare_rows
 from perennial_components.split.core import split
 from perennial_components.split.folds import folds
 from perennial_components.split.sides import sides
@@ -60,6 +63,48 @@ def test_a_time_that_divides_nothing_is_refused(days: list[str], says: str) -> N
     assert says in failed.value.message
 
 
+def test_a_row_without_a_group_is_refused_and_may_be_filtered_out() -> None:
+    how, table = asked(Split(0.3, 7, group="who")), text_table(who=["a", None, "b", None, "a"])
+    with pytest.raises(RunError, match=r"split\.group: column 'who' is missing in 2 of 5 rows"):
+        sides(how, table)
+    _, places = prepare_rows((Filter("who", missing="Drop"),), table)
+    assert sides(how, table, places).held.tolist() == sides(how, text_table(who=["a", "b", "a"])).held.tolist()
+
+
+def test_a_row_that_is_left_out_needs_no_time() -> None:
+    how, table = (
+        asked(Split(0.25, 7, by_time=ByTime("day", "2026-03-01"))),
+        text_table(day=["2026-01-01", None, "2027-01-01"]),
+    )
+    _, places = prepare_rows((Filter("day", missing="Drop"),), table)
+    assert sides(how, table, places).held.tolist() == [False, True]
+
+
+def test_what_is_prepared_moves_no_row() -> None:
+    table = text_table(a=[str(at) for at in range(60)], b=[str(at % 7) for at in range(60)])
+    steps = (Rename("a", to="c"), Filter("b", not_equals="3"), Cast("c", "Number"))
+    prepared, places = prepare_rows(steps, table)
+    alone, left = sides(asked(Split(0.3, 7)), table).held, sides(asked(Split(0.3, 7)), table, places).held
+    assert left.tolist() == [alone[int(a)] for a in prepared["c"]]
+
+
+def test_folds_by_time_are_stretches_of_it_with_every_row_once() -> None:
+    random = np.random.default_rng(2)
+    days = [
+        f"2026-{month:02d}-{day:02d}"
+        for month, day in zip(random.integers(1, 7, 300), random.integers(1, 28, 300), strict=True)
+    ]
+    table = text_table(day=days, x=[str(at) for at in range(300)], y=[str(at % 2) for at in range(300)])
+    how = asked(Split(0.25, 7, by_time=ByTime("day", "2026-05-15")))
+    rows, _ = split(how, table)
+    assert rows.groups is not None
+    times = rows.groups[~rows.held]
+    found = folds(rows, how)
+    assert sorted(np.concatenate([test for _, test in found]).tolist()) == list(range(len(times)))
+    for (_, before), (_, after) in pairwise(found):
+        assert times[before].max() < times[after].min()
+
+
 def test_folds_keep_groups_together() -> None:
     random = np.random.default_rng(1)
     who = random.integers(0, 40, 400)
@@ -101,6 +146,24 @@ def test_types_patterns_and_uniqueness_are_told_at_once() -> None:
             " ('0', '1' has fewer; '0': 20 rows, '1': 20 rows)"
         ),
     ]
+
+
+def test_one_failure_is_told_once_and_shortly_however_it_is_declared() -> None:
+    table = text_table(n=["1", "old"] * 20, word=["w" * 5000 + str(at) for at in range(40)], y=["0", "1"] * 20)
+    checks = (Check("n", min=0), Check("n", max=5), Check("word", allowed=tuple(f"{at}" * 100 for at in range(9))))
+    with pytest.raises(RunError) as failed:
+        check(asked(Split(0.25, 7), numeric=("n",), checks=checks), table)
+    first, second = failed.value.message.splitlines()
+    assert first == "column 'n': a number: 20 rows fail, for example old"
+    assert second.startswith("column 'word': one of 000")
+    assert len(second) < 400
+
+
+def test_a_pattern_that_is_none_is_told() -> None:
+    with pytest.raises(RunError, match=r"column 'y': all of it like .* cannot be checked"):
+        check(
+            asked(Split(0.25, 7), checks=(Check("y", pattern="("),)), text_table(y=["0", "1"] * 20, x=["1", "2"] * 20)
+        )
 
 
 # --- profile ------------------------------------------------------------------------------------------------------
@@ -148,3 +211,14 @@ def test_copies_across_the_split_are_found_and_a_number_is_profiled_too() -> Non
     assert {"SplitDuplicates", "Duplicates"} <= {each.kind for each in found.findings}
     assert found.classes == ()
     assert found.columns[1].alone is not None
+
+
+def test_a_copy_of_a_number_leaks_whatever_its_shape_and_a_running_number_identifies() -> None:
+    random = np.random.default_rng(5)
+    value = random.lognormal(sigma=2, size=600)
+    written = [repr(float(each)) for each in value]
+    table = text_table(y=written, copy=[repr(float(each)) for each in np.log(value)], id=[str(at) for at in range(600)])
+    how = asked(Split(0.3, 7), task="Regression", metric="rmse", numeric=("copy", "id"))
+    rows, signature = split(how, table)
+    found = profile_of(how, table, rows, signature).findings
+    assert [(each.kind, each.column) for each in found] == [("Leakage", "copy"), ("Identifier", "id")]
