@@ -94,8 +94,8 @@ def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
     absent |= dict.fromkeys(name for name in as_read if name not in columns)
     if absent:
         named = {request.time: ", which data.time names,"}
+        known = sorted(prepared.union(columns).difference(absent))
         lines = "\n".join(
-            f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, sorted({*prepared, *columns} - {name}))}"
-            for name in absent
+            f"column {name!r}{named.get(name, '')} is not in the data{nearest(name, known)}" for name in absent
         )
         raise RunError("DataRejected", f"{lines}\ncolumns are: {', '.join(columns)}")
