@@ -47,6 +47,7 @@ def train(
     from perennial_components.failure import RunError, reported
 
     with reported("train", unexpected="TrainingFailed"):
+        import os
         import subprocess
         import tempfile
         from pathlib import Path
@@ -80,8 +81,10 @@ def train(
         with tempfile.TemporaryDirectory() as folder:
             np.savez(f"{folder}/rows.npz", **data, **parameters)
             # An environment of its own: the one on the image's PATH is Perennial's, and has no TensorFlow.
-            program = ["/opt/tensorflow/bin/python", "-I", "/opt/example/perceptron.py", f"{folder}/rows.npz", folder]
-            done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
+            # tf2onnx walks sets of names: in the order of one hash seed they give one file.
+            program = ["/opt/tensorflow/bin/python", "-Ps", "/opt/example/perceptron.py", f"{folder}/rows.npz", folder]
+            seeded = {**os.environ, "PYTHONHASHSEED": "0"}
+            done = subprocess.run(program, env=seeded, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
             if done.returncode:
                 raise RunError("TrainingFailed", f"perceptron.py: {done.stderr[-1000:]}")
             graph, answers = Path(folder, "model.onnx").read_bytes(), np.load(f"{folder}/answers.npy")
