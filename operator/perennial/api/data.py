@@ -93,8 +93,8 @@ class DataCheck(Model):
                 "!has(self.type) || self.type in ['Number', 'Integer'] || !has(self.min) && !has(self.max)",
                 "min and max are for numbers: type must be Number or Integer",
             ),
-            # A pattern that is none makes the rule itself fail, and its error says where.
-            ("!has(self.pattern) || ''.matches(self.pattern) || true", "pattern must be a regular expression"),
+            # A pattern that is none makes the rule itself fail, and its error says why; "or true" would forget it.
+            ("!has(self.pattern) || (''.matches(self.pattern) ? true : true)", "pattern must be a regular expression"),
         )
     )
     column: Column = Field(description="The column that is checked.")
