@@ -77,7 +77,7 @@ def metric_words(account: Account) -> dict[str, str]:
     }
     if not binary:
         said["brier"] = "mean squared distance of the probabilities from what happened; 0 is perfect"
-    return {name: text.format(100 * metrics[name]) for name, text in said.items() if name in metrics}
+    return _filled(said, metrics)
 
 
 def _error_words(account: Account) -> dict[str, str]:
@@ -88,4 +88,11 @@ def _error_words(account: Account) -> dict[str, str]:
         "r2": "share of the target's variance that the model explains; 0 is as good as always saying the mean",
         "mape": "a prediction is off by {0:.0f} % of the true value on average",
     }
-    return {name: text.format(100 * metrics[name]) for name, text in said.items() if name in metrics}
+    return _filled(said, metrics)
+
+
+def _filled(said: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, str]:
+    """The words of each figure, its hundredfold in them. Names of columns and classes may hold any brace."""
+    return {
+        name: text.replace("{0:.0f}", f"{100 * metrics[name]:.0f}") for name, text in said.items() if name in metrics
+    }

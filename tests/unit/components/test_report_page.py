@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import msgspec
 
 from perennial.contracts.baseline import Baseline, Distribution
-from perennial.contracts.request import RunRequest
+from perennial.contracts.request import RunRequest, Target
 from perennial.contracts.result import CandidateScore, ChampionMetrics, Gain, Interval, Trial
 from perennial.contracts.signature import Input, Signature
 from perennial_components.records import (
@@ -102,6 +102,19 @@ def test_names_are_text_and_nothing_is_loaded_from_anywhere() -> None:
     assert "http" not in text
     assert "url(" not in text
     assert "<link" not in text
+
+
+def test_names_with_braces_are_told_as_they_are() -> None:
+    text = page(account(request(target=Target("price {usd}", equals="{0}"))))
+    assert "of 100 rows with price {usd} = {0}, the model finds 80" in text
+    numbers = msgspec.structs.replace(
+        account(request(task="Regression", target=Target("price {usd}"), metric="mae")),
+        signature=Signature("Regression", (Input(EVIL, "Numeric"),), "price {usd}", ()),
+        evaluation=Evaluation(
+            rows=2, metrics={"mae": 0.5, "mape": 0.12}, slices=(), confusion=(), roc=(), calibration=(), pairs=((1, 2),)
+        ),
+    )
+    assert "a prediction of price {usd} is off by this much" in page(numbers)
 
 
 def test_equal_accounts_give_equal_pages() -> None:
