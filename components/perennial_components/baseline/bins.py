@@ -1,5 +1,6 @@
 """Bins that stay readable and hold comparable shares, and their counts (see ``contracts.baseline.bin_index``)."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
@@ -99,9 +100,10 @@ def labels_of(edges: tuple[float, ...]) -> tuple[str, ...]:
 
 def categorical(name: str, texts: NDArray[np.object_], chunks: Chunks | None = None) -> Distribution:
     """The distribution of category texts (None: missing): the most frequent by name, the others together."""
-    found, counts = np.unique([text for text in texts if text is not None], return_counts=True)
-    by_count = sorted(zip(counts.tolist(), found.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
-    top = sorted([text for _, text in by_count if text not in _SPECIAL][:TOP_CATEGORIES])
+    # In an array of NumPy's own texts each would take the room of the longest.
+    counts = Counter(text for text in texts if text is not None)
+    by_count = sorted(counts, key=lambda text: (-counts[text], text))
+    top = sorted([text for text in by_count if text not in _SPECIAL][:TOP_CATEGORIES])
     bins = (MISSING, INVALID, *top, OTHER)
     place_of = {None: 0, **{text: place for place, text in enumerate(top, _FIRST_CATEGORY)}}
     places = np.array([place_of.get(text, len(bins) - 1) for text in texts], dtype=np.int64)

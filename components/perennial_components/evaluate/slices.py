@@ -1,5 +1,6 @@
 """The held-out rows by the values of a column."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,15 +22,20 @@ MISSING_SLICE = "(missing)"
 def by_slice(name: str, held: Held, signature: Signature, seed: int) -> Iterator[SliceMetrics]:
     """Metrics for each value of the column ``name``; a numeric one with many values is cut at its quantiles."""
     texts = slice_texts(held.rows[name])
-    found, counts = np.unique(texts.astype(str), return_counts=True)
-    largest = sorted(sorted(zip(-counts, found, strict=True))[:SLICES], key=lambda pair: str(pair[1]))
-    for _, value in largest:
+    for value in largest(texts):
         rows = texts == value
         mine, its = held.target[rows], held.answers[rows]
         groups = None if held.groups is None else held.groups[rows]
         measured = figures(signature, mine, its) | rates(signature, mine, its)
         between = intervals(signature, mine, its, seed, groups, part=True)
-        yield SliceMetrics(name, str(value), len(mine), measured, between)
+        yield SliceMetrics(name, value, len(mine), measured, between)
+
+
+def largest(texts: NDArray[np.object_]) -> list[str]:
+    """The ``SLICES`` most frequent of ``texts`` [N], sorted."""
+    # In an array of NumPy's own texts each would take the room of the longest.
+    counts = Counter(texts.tolist())
+    return sorted(sorted(counts, key=lambda text: (-counts[text], text))[:SLICES])
 
 
 def slice_texts(column: Any) -> NDArray[np.object_]:

@@ -1,5 +1,7 @@
 """What a DriftMonitor compares with: counts over all rows and by time, and how the features hang together."""
 
+import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +13,12 @@ from numpy.typing import NDArray
 from perennial.contracts.baseline import ABOVE, BELOW, PREDICTION_EDGES, Baseline, Joint, bin_index
 from perennial.contracts.joint import JointError
 from perennial.contracts.signature import Input, Signature
-from perennial_components.baseline.bins import counted, numeric_places
+from perennial_components.baseline.bins import categorical, counted, numeric_places
 from perennial_components.baseline.chunks import MOST, chunks_of
 from perennial_components.baseline.core import baseline
 from perennial_components.baseline.grid import grid_edges, grid_labels
 from perennial_components.baseline.joint import joint_of
+from perennial_components.evaluate.slices import largest
 from perennial_components.records import Evaluation
 from perennial_components.storage import OutOfFold
 from perennial_components.table import unix_seconds
@@ -258,3 +261,15 @@ def test_names_of_bins_are_their_exact_edges() -> None:
     assert grid_labels((112.0, 128.0, 144.0, 160.0)) == ("[112,128)", "[128,144)", "[144,160]")
     edges = grid_edges(np.random.default_rng(3).normal(1e5, 1e-2, 500))
     assert [float(name[1:-1].split(",")[0]) for name in grid_labels(edges)] == list(edges[:-1])
+
+
+@pytest.mark.parametrize("count", [lambda texts: categorical("x", texts), largest])
+def test_one_long_text_does_not_take_its_room_in_every_row(count: Callable[[NDArray[np.object_]], Any]) -> None:
+    texts = np.array(["a", "b", "b", "c" * 3000] * 5000, dtype=object)
+    tracemalloc.start()
+    try:
+        count(texts)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * 2**20
