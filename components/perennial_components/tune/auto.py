@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from perennial.contracts.prepare import Rename
 from perennial.contracts.request import RunRequest
-from perennial_components.failure import RunError
+from perennial_components.failure import RunError, nearest
 from perennial_components.table import category_texts, numbers
 
 FEW = 5
@@ -30,10 +31,12 @@ def chosen(request: RunRequest, table: pd.DataFrame) -> Chosen:
     """What the request names, as it names it, and of the other columns of ``table`` (text, as ingest reads it) those
     that may be features. The choice depends on what the columns hold, not on the rows' order.
 
-    Raises RunError (DataRejected) when there is no feature at all.
+    Raises RunError (DataRejected) when there is no feature at all, and for an excluded column that is not there: the
+    one that was meant would be trained on.
     """
     if request.auto is None:
         return Chosen(request.numeric, request.categorical, {})
+    _require_excluded(request, request.auto.exclude, table)
     by_kind: dict[str, list[str]] = {"Numeric": list(request.numeric), "Categorical": list(request.categorical)}
     roles = _roles(request)
     left_out = {}
@@ -59,10 +62,19 @@ def resolved(request: RunRequest, table: pd.DataFrame) -> RunRequest:
     return msgspec.structs.replace(request, numeric=found.numeric, categorical=found.categorical, auto=None)
 
 
+def _require_excluded(request: RunRequest, exclude: tuple[str, ...], table: pd.DataFrame) -> None:
+    there = {str(name) for name in table.columns}
+    known = sorted(there.union(step.source for step in request.prepare if isinstance(step, Rename)))
+    for name in exclude:
+        if name not in known:
+            said = f"features.auto.exclude: column {name!r} is not in the data{nearest(name, known)}"
+            raise RunError("DataRejected", said)
+
+
 def _roles(request: RunRequest) -> dict[str, str]:
-    """Why columns that have another role are no features."""
+    """Why columns that have another role are no features, by the names before and after ``data.prepare``."""
     split, auto = request.split, request.auto
-    return {
+    roles = {
         **dict.fromkeys(auto.exclude if auto else (), "excluded by features.auto"),
         **dict.fromkeys(split.key, "data.split.key"),
         **({split.group: "data.split.group"} if split.group else {}),
@@ -70,6 +82,10 @@ def _roles(request: RunRequest) -> dict[str, str]:
         **({request.time: "data.time"} if request.time else {}),
         request.target.column: "the target",
     }
+    for step in request.prepare:
+        if isinstance(step, Rename) and step.source in roles:
+            roles.setdefault(step.to, roles[step.source])
+    return roles
 
 
 def _judged(column: Any) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perennial.contracts.prepare import Rename
 from perennial.contracts.request import AutoFeatures, ByTime, RunRequest, Split, Target
 from perennial_components.failure import RunError
 from perennial_components.split.core import split
@@ -107,3 +108,23 @@ def test_the_hospitals_columns_are_chosen_as_a_person_chose_them() -> None:
     named = resolved(wanted, table)
     assert (named.auto, resolved(named, table)) == (None, named)
     assert split(named, table)[1] == signature
+
+
+def test_a_renamed_column_keeps_its_role() -> None:
+    few = [str(row // 9 / 2) for row in range(ROWS)]
+    steps = (Rename(source="patient", to="person"), Rename(source="person", to="pid"), Rename(source="day", to="at"))
+    wanted = asked(
+        split=Split(0.25, 7, group="patient", by_time=ByTime("day", "2026-01-01")),
+        prepare=(*steps, Rename(source="note", to="said")),
+        auto=AutoFeatures(("note",)),
+    )
+    found = chosen(wanted, table(pid=few, at=few, said=few, free=few))
+    assert found.numeric == ("free",)
+    assert (found.left_out["pid"], found.left_out["at"]) == ("data.split.group", "data.split.byTime")
+    assert found.left_out["said"] == "excluded by features.auto"
+
+
+def test_an_excluded_column_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(RunError, match=r"features.auto.exclude: .*'patient_di' .*did you mean 'patient_id'") as error:
+        chosen(asked(auto=AutoFeatures(("patient_di",))), table(patient_id=[str(row / 7) for row in range(ROWS)]))
+    assert error.value.reason == "DataRejected"
