@@ -23,6 +23,8 @@ ROWS, ROWS_OF_SLICE = 50_000, 5_000
 """Of more rows that many, drawn without replacement, stand for all: the spread shrinks with the root of the share."""
 _WORK = 12_000_000
 _FEWEST = 200
+_FEWEST_GROUPS = 5
+"""Of fewer, draws that are one group again and again make up an end of the interval: of one group, all of it."""
 _BLOCK = 250_000
 _LEVEL = 0.95
 _DEFINED = 0.95
@@ -45,6 +47,8 @@ def intervals(
 
     Arrays are as those of ``metrics.figures``; ``groups`` [N] numbers the group of each row.
     """
+    if _too_few(groups):
+        return {}
     many, rows = (RESAMPLES_OF_SLICE, ROWS_OF_SLICE) if part else (RESAMPLES, ROWS)
     [draws], [whole] = distributions(signature, target, [answers], seed, (many, rows), groups=groups)
     found = {name: _interval(name, values, float(whole[name][0])) for name, values in draws.items()}
@@ -66,6 +70,8 @@ def gain(
     answer alike have one half. For the accuracy, where ``least`` is 0 and there are no ``groups``, it is 1 minus the
     one-sided p-value of McNemar's exact test.
     """
+    if _too_few(groups):
+        return None
     draws, whole = distributions(signature, target, pair, seed, (RESAMPLES, ROWS), metric, groups)
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     differences = sign * (draws[0][metric] - draws[1][metric])
@@ -129,6 +135,10 @@ def distributions(
             for name in values
         })  # fmt: skip
     return drawn, whole
+
+
+def _too_few(groups: Groups) -> bool:
+    return groups is not None and len(np.unique(groups)) < _FEWEST_GROUPS
 
 
 def _once(statistic: Statistics, rows: int) -> Draws:

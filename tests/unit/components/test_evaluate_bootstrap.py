@@ -166,3 +166,12 @@ def test_rows_of_a_few_groups_tell_less_than_as_many_rows() -> None:
     found = bootstrap.gain(classes(2), target, (answers, answers[:, ::-1]), "accuracy", 0.0, 7, groups)
     assert found is not None
     assert found.method == "PairedBootstrap", "McNemar's test takes rows for independent"
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_few_groups_do_not_tell_how_sure_a_figure_is(groups: int) -> None:
+    target, mine, its = pair(0.8)
+    whose = np.arange(len(target)) % groups
+    assert bootstrap.intervals(NUMBER, target, mine, 7, whose) == {}
+    assert bootstrap.gain(NUMBER, target, (mine, its), "mae", 0.0, 7, whose) is None
+    assert bootstrap.intervals(NUMBER, target, mine, 7, np.arange(len(target)) % 5)
