@@ -1,5 +1,6 @@
 """What somebody's own pipeline left, taken for a claim: its files are verified, its model is asked again."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from perennial.contracts.request import RunRequest
 from perennial.contracts.result import CandidateScore, RunResult
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.core import verified_reader
+from perennial_components.evaluate.metrics import score
 from perennial_components.failure import RunError, nearest
 from perennial_components.inference import GraphError, answers_of
 from perennial_components.own import FOLDER
@@ -54,14 +56,15 @@ def claim(
     except (FileNotFoundError, objects.DigestMismatch) as error:
         raise RunError("TrainingFailed", f"the pipeline's files are not as it says: {error}") from error
     encoded = msgspec.structs.replace(rows, features=encode(its, table))
+    predictions = _predictions(its, model, encoded)
     return Claimed(
         signature=its,
         rows=encoded,
         model=model,
         estimator=estimator,
-        tuned=Tuned((_score(request, result),), 0),
+        tuned=Tuned((_score(request, its, result, predictions),), 0),
         parity=Parity(None, len(table), "" if file == names.FILE_MODEL else result.format_reason or "it has no ONNX"),
-        predictions=_predictions(its, model, encoded),
+        predictions=predictions,
     )
 
 
@@ -89,13 +92,23 @@ def _signature(result: RunResult, ours: Signature, table: pd.DataFrame) -> Signa
     return its
 
 
-def _score(request: RunRequest, result: RunResult) -> CandidateScore:
-    """What it says of itself, where it says something that can be read as the tuned metric."""
+def _score(request: RunRequest, signature: Signature, result: RunResult, predictions: OutOfFold) -> CandidateScore:
+    """What it says of itself, where it says something that can be read as the tuned metric; otherwise what that is on
+    the rows held out. Raises RunError (TrainingFailed) where it is undefined on them.
+    """
     best = max(result.candidates, key=lambda each: each.algorithm == result.algorithm, default=None)
     if best is not None:
         return best
-    claimed = result.metrics.get(request.metric, float("nan"))
-    return CandidateScore(result.algorithm, result.parameters, claimed, 0.0, 1)
+    found = result.metrics.get(request.metric)
+    if found is None:
+        found = score(request.metric, predictions.target, predictions.answers, signature.positive)
+    if not math.isfinite(found):
+        raise RunError(
+            "TrainingFailed",
+            f"the pipeline's result.json names no {request.metric} in its metrics, and it is undefined on the rows held"
+            " out: choose another tuning.metric",
+        )
+    return CandidateScore(result.algorithm, result.parameters, found, 0.0, 1)
 
 
 def _predictions(signature: Signature, model: bytes, rows: Encoded) -> OutOfFold:

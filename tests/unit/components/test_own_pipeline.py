@@ -16,6 +16,8 @@ from perennial.contracts.signature import Input
 from perennial_components.failure import RunError
 from perennial_components.own.core import claim
 from perennial_components.pipelines.compile import path_of
+from perennial_components.records import Tuned
+from perennial_components.storage import read_json, write_json
 from tests.unit.components.support import prepared, request, run
 
 IMAGE = "localhost/perennial/components"
@@ -94,10 +96,12 @@ def constant(features: int, answers: list[float], name: str = "answer") -> bytes
     )
 
 
-def claimed_by(store: Path, model: bytes, **changes: Any) -> tuple[RunRequest, Any]:
-    """A request, and what ``claim`` makes of a result with ``model``."""
-    asked = own_request(store)
-    table, rows, signature = prepared(asked)
+def claimed_by(
+    store: Path, model: bytes, asked: dict[str, Any] | None = None, **changes: Any
+) -> tuple[RunRequest, Any]:
+    """A request (``asked`` is what differs), and what ``claim`` makes of a result with ``model`` and ``changes``."""
+    wanted = own_request(store, **(asked or {}))
+    table, rows, signature = prepared(wanted)
     artifact = objects.write(f"file://{store}/claimed/{FILE_MODEL}", model, {})
     result = msgspec.convert(
         {
@@ -110,7 +114,7 @@ def claimed_by(store: Path, model: bytes, **changes: Any) -> tuple[RunRequest, A
     )  # fmt: skip
     changed = msgspec.structs.replace(result, **changes)
     (store / "claimed" / FILE_RESULT).write_bytes(msgspec.json.encode(changed))
-    return asked, lambda: claim(asked, table, rows, signature, {})
+    return wanted, lambda: claim(wanted, table, rows, signature, {})
 
 
 def test_a_graph_of_another_framework_is_asked_by_its_own_names(tmp_path: Path) -> None:
@@ -157,4 +161,19 @@ def test_files_that_are_not_as_it_says_are_refused(tmp_path: Path) -> None:
         found()
     (tmp_path / "claimed" / FILE_RESULT).unlink()
     with pytest.raises(RunError, match=r"left no result\.json"):
+        found()
+
+
+def test_a_result_without_a_figure_of_the_metric_has_the_one_that_is_measured(tmp_path: Path) -> None:
+    asked, found = claimed_by(tmp_path, constant(13, [0.25]), metrics={})
+    assert asked.metric == "roc_auc"
+    claimed = found().tuned
+    assert claimed.candidates[0].score == 0.5, "a model that answers the same of everybody"
+    write_json(str(tmp_path / "tuned.json"), claimed)
+    assert read_json(str(tmp_path / "tuned.json"), Tuned) == claimed
+
+
+def test_a_metric_that_nobody_can_tell_is_an_error_that_names_it(tmp_path: Path) -> None:
+    _, found = claimed_by(tmp_path, constant(13, [0.25]), asked={"metric": "precision"}, metrics={})
+    with pytest.raises(RunError, match=r"names no precision in its metrics, .* undefined on the rows held out"):
         found()
