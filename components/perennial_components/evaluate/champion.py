@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import msgspec
+import numpy as np
 
 from perennial.contracts import objects
-from perennial.contracts.estimator import EstimatorError
 from perennial.contracts.request import Artifact, Champion, RunRequest
 from perennial.contracts.result import METRICS, ChampionMetrics
 from perennial.contracts.signature import Signature
@@ -39,8 +39,10 @@ def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -
         return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
     try:
         answers = answers_of(its.task, model, encode(its, held.rows))
-    except EstimatorError as error:
-        return _inconclusive(champion, str(error))
+    except Exception as error:  # noqa: BLE001 - onnxruntime has many and no common one; a run is not to fail of any
+        return _inconclusive(champion, f"it cannot be asked: {store_message(error)}")
+    if answers.shape[1] != held.answers.shape[1] or not np.isfinite(answers).all():
+        return _inconclusive(champion, "its answers are not those of its signature, or not finite")
     metric, least = champion.metric or request.metric, champion.min_improvement
     found = None
     if metric in METRICS[its.task]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from perennial.contracts import objects
@@ -89,6 +90,26 @@ def test_when_the_champion_cannot_be_compared(everyone: Any, champion: Champion,
     other = Signature("Classification", (), "num", ("no", "yes"))
     its = objects.write(f"file://{tmp_path}/signature.json", msgspec.json.encode(other), {})
     assert inconclusive(everyone, msgspec.structs.replace(champion, signature=its)) == "it predicts num as no, yes"
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "another form", "fewer inputs"])
+def test_a_champion_that_cannot_be_asked_fails_no_run(
+    everyone: Any, champion: Champion, tmp_path: Path, wrong: str
+) -> None:
+    content = objects.read(champion.model.uri, {})
+    if wrong == "nothing":
+        content = b"nothing"
+    elif wrong == "another form":
+        graph = onnx.load_from_string(content)
+        graph.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1]))
+        content = graph.SerializeToString()
+    else:
+        its = msgspec.json.decode(objects.read(champion.signature.uri, {}), type=Signature)
+        fewer = msgspec.json.encode(msgspec.structs.replace(its, inputs=its.inputs[:-1]))
+        written = objects.write(f"file://{tmp_path}/signature.json", fewer, {})
+        champion = msgspec.structs.replace(champion, signature=written)
+    model = objects.write(f"file://{tmp_path}/model.onnx", content, {})
+    assert "it cannot be asked: " in inconclusive(everyone, msgspec.structs.replace(champion, model=model))
 
 
 def test_undefined_metrics_are_left_out() -> None:
