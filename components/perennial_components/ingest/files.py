@@ -150,6 +150,8 @@ def _csv(name: str, file: BinaryIO) -> Iterator[Any]:
         raise _unavailable(name, error) from error
     except pa.ArrowInvalid as error:
         raise RunError("DataRejected", _no_csv(name, wrong, str(error))) from None
+    except UnicodeDecodeError as error:
+        raise RunError("DataRejected", f"{name} is no CSV in UTF-8: its header is not: {error}") from None
 
 
 def _no_csv(name: str, wrong: list[Any], said: str) -> str:

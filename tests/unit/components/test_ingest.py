@@ -72,9 +72,10 @@ def test_a_header_without_rows(tmp_path: Path) -> None:
     assert refused(f"file://{path}") == ("DataRejected", f"there are no rows in file://{path} (1 file)")
 
 
-def test_no_csv(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"a,b\n1,\xff\xfe\n", b"a,gr\xf6\xdfe\n1,2\n"])
+def test_no_csv(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(b"a,b\n1,\xff\xfe\n")
+    path.write_bytes(content)
     reason, message = refused(f"file://{path}")
     assert reason == "DataRejected"
     assert message.startswith(f"file://{path} is no CSV in UTF-8: ")
