@@ -16,6 +16,7 @@ from perennial_components.split.encoding import target_labels
 from perennial_components.table import numbers, unix_seconds, unreadable
 
 MIN_ROWS = 20
+_LARGEST = float(np.finfo(np.float32).max)
 _MOST_TOLD = 30
 _LONGEST = 80
 """Characters of a value, and of what is declared, that are told: the message has room for every failure."""
@@ -89,6 +90,8 @@ def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
         if column.notna().any() and not np.isfinite(numbers(column)).any():
             example = column.dropna().iloc[0]
             yield f"column {name!r} is declared numeric, but none of its values is a number, for example {example}"
+        beyond = np.isfinite(numbers(column)) & (np.abs(numbers(column)) > _LARGEST)
+        yield from map(str, _failing(name, f"at most {_LARGEST:.4g} in size: a feature is a float32", column, beyond))
 
 
 def _times(name: str, table: pd.DataFrame) -> Iterator[str]:

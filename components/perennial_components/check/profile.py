@@ -86,7 +86,9 @@ def _described(name: str, role: Any, kind: Any, column: Any) -> ColumnProfile:
         values = values[np.isfinite(values)]
         if not len(values):
             return ColumnProfile(**common, distinct=0)
-        counts, edges = np.histogram(values, bins=_BINS)
+        # Among numbers that are large and nearly equal there may be no room for so many edges.
+        bins = _BINS if np.ptp(values) > _BINS * np.spacing(np.abs(values).max()) else 1
+        counts, edges = np.histogram(values, bins=bins)
         quantiles = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
         return ColumnProfile(
             **common, distinct=len(np.unique(values)), quantiles=tuple(quantiles.tolist()), mean=float(values.mean()),

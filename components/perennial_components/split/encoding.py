@@ -54,7 +54,8 @@ def encode(signature: Signature, table: pd.DataFrame) -> NDArray[np.float32]:
 def _encode_column(item: Input, column: Any) -> NDArray[np.float64]:
     if item.kind == "Numeric":
         values = numbers(column)
-        values[~np.isfinite(values)] = np.nan
+        # What float32 cannot hold, and serving refuses, is missing.
+        values[~(np.abs(values) <= np.finfo(np.float32).max)] = np.nan
         return values
     places = {category: float(i) for i, category in enumerate(item.categories)}
     texts = category_texts(column)

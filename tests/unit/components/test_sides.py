@@ -222,3 +222,17 @@ def test_a_copy_of_a_number_leaks_whatever_its_shape_and_a_running_number_identi
     rows, signature = split(how, table)
     found = profile_of(how, table, rows, signature).findings
     assert [(each.kind, each.column) for each in found] == [("Leakage", "copy"), ("Identifier", "id")]
+
+
+def test_numbers_that_no_float32_holds_are_refused_by_name_and_large_ones_are_profiled() -> None:
+    y = ["0", "1"] * 20
+    table = text_table(x=["1e39", *map(str, range(39))], y=y)
+    with pytest.raises(RunError, match=r"column 'x': at most 3.403e\+38 in size: a feature is a float32: 1 rows fail"):
+        check(asked(Split(0.25, 7)), table)
+    rows, _ = split(asked(Split(0.25, 7)), table)
+    assert not np.isinf(rows.features).any()
+
+    near = text_table(x=[f"{10**25 + 2**31 * (at % 3)}" for at in range(40)], y=y)
+    how = asked(Split(0.25, 7))
+    rows, signature = split(how, near)
+    assert sum(profile_of(how, near, rows, signature).columns[1].counts) == 40
