@@ -158,7 +158,7 @@ async def test_every_text_is_whole(chain: Chain) -> None:
         for part in ("<no value>", "<error", "%!", "  "):
             assert part not in texts["summary"] + texts["description"], (name, texts)
         assert found[name]["labels"]["namespace"] == "clinic"
-    assert "accuracy 0.710 (Labels)" in found["PerennialPerformanceLoss"]["annotations"]["description"]
+    assert "accuracy 0.71 (Labels)" in found["PerennialPerformanceLoss"]["annotations"]["description"]
     assert "Retrain 1 times, Rollback 0 times" in found["PerennialHumanNeeded"]["annotations"]["description"]
     assert "4321 predictions" in found["PerennialInsufficientData"]["annotations"]["description"]
     assert json.dumps(found).count("docs/runbooks/") == len(found)
