@@ -1,5 +1,7 @@
 """Predictors are killed, Prometheus is restarted, away and empty: the patients are as ever, and no monitor errs."""
 
+import asyncio
+
 import pytest
 
 from tests.drift.node.outages import (
@@ -13,7 +15,7 @@ from tests.drift.node.outages import (
 )
 from tests.drift.node.scene import Scene, condition, ended, kill, known, moment, scene
 from tests.drift.node.stream import Stream, anyone
-from tests.rollouts.ward import Ward
+from tests.rollouts.ward import PATIENCE, Ward
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 RETRAIN = {"onInputDrift": "Retrain"}
@@ -49,10 +51,11 @@ async def _killed(here: Scene, stream: Stream) -> None:
 
 async def _goes_on(here: Scene, stream: Stream, since: float) -> None:
     """Waits until the predictor answers again, by a pod that was started once more."""
-    await here.ward.until(
-        "ModelDeployment", here.name, lambda raw: raw["status"].get("readyReplicas", 0) > 0 and
-        stream.rows(f"{here.name}-v1", since) > 0,
-    )  # fmt: skip
+    async with asyncio.timeout(PATIENCE):
+        # Answers come without any change of an object that could be watched.
+        while not stream.rows(f"{here.name}-v1", since):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await here.ward.until("ModelDeployment", here.name, lambda raw: raw["status"].get("readyReplicas", 0) > 0)
 
 
 async def _away_and_empty(here: Scene) -> None:
