@@ -140,7 +140,7 @@ async def test_failed_by_a_bad_measurement(ward: Ward, strategy: str, provider: 
     ("fault", "strategy", "metric"),
     [
         ("slow", "Canary", {"name": "latency", "builtin": "LatencyP99", "max": "150ms"}),
-        ("inverted", "Canary", {"name": "shift", "builtin": "PredictionShift", "max": 0.2}),
+        ("shifted", "Canary", {"name": "shift", "builtin": "PredictionShift", "max": 0.2}),
         ("inverted", "Shadow", {"name": "agreement", "builtin": "Agreement", "min": 0.9}),
     ],
 )

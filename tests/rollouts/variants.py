@@ -21,7 +21,8 @@ def wrapped(model: ModelProto, kind: str) -> ModelProto:
     for node in graph.node:
         node.output[:] = [names.get(name, name) for name in node.output]
         node.input[:] = [names.get(name, name) for name in node.input]
-    nodes, constants = {"errors": _errors, "slow": _slow, "inverted": _inverted, "other": _other}[kind]()
+    makers = {"errors": _errors, "slow": _slow, "inverted": _inverted, "shifted": _shifted, "other": _other}
+    nodes, constants = makers[kind]()
     graph.initializer.extend(constants)
     graph.node.extend(nodes)
     onnx.checker.check_model(model)
@@ -86,6 +87,19 @@ def _inverted() -> tuple[list[NodeProto], list[TensorProto]]:
         helper.make_node("Sub", ["w_unit", _CORE + "label"], ["label"]),
     ]
     return nodes, [_constant("w_swapped", [1, 0], np.int64), _constant("w_unit", 1, np.int64)]
+
+
+def _shifted() -> tuple[list[NodeProto], list[TensorProto]]:
+    """Finds a quarter of the risk: other predictions, whatever those of the model are like."""
+    nodes = [
+        helper.make_node("Gather", [_CORE + "probabilities", "w_second"], ["w_positive"], axis=1),
+        helper.make_node("Mul", ["w_positive", "w_quarter"], ["w_lower"]),
+        helper.make_node("Sub", ["w_one", "w_lower"], ["w_rest"]),
+        helper.make_node("Concat", ["w_rest", "w_lower"], ["probabilities"], axis=1),
+        helper.make_node("Identity", [_CORE + "label"], ["label"]),
+    ]
+    constants = [("w_second", [1], np.int64), ("w_quarter", 0.25, np.float32), ("w_one", 1, np.float32)]
+    return nodes, [_constant(*each) for each in constants]
 
 
 def _other() -> tuple[list[NodeProto], list[TensorProto]]:

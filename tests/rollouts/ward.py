@@ -25,7 +25,7 @@ from tests.api.process import free_port
 from tests.rollouts.client import Client
 from tests.rollouts.killing import restart_at_once
 
-Kind = Literal["good", "errors", "slow", "inverted", "tampered"]
+Kind = Literal["good", "errors", "slow", "inverted", "shifted", "tampered"]
 Json = dict[str, Any]
 TRAINED = "heart"
 PATIENCE = 240.0
@@ -83,7 +83,7 @@ class Ward:
         trained = await self.until("ModelVersion", f"{TRAINED}-v1", bool)
         self.record = trained["spec"]["record"]
         self.models["good"] = await self._read("model.onnx")
-        for kind in ("errors", "slow", "inverted", "other"):
+        for kind in ("errors", "slow", "inverted", "shifted", "other"):
             self.models[kind] = await asyncio.to_thread(_variant, kind, self.models["good"])
 
     async def close(self) -> None:
