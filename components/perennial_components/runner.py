@@ -9,7 +9,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +16,7 @@ import msgspec
 import obstore.exceptions
 import yaml
 
-from perennial.contracts import names, objects
+from perennial.contracts import names, objects, pipelines
 from perennial.contracts.pipeline import lint
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import RunOutcome, RunResult
@@ -81,8 +80,7 @@ def _compiled(request: RunRequest, environ: Mapping[str, str]) -> str:
     """The pipeline: ours, or in the container of somebody's own that one, verified and held against its contract."""
     own = request.pipeline
     if own is None or not environ.get(names.OWN_PIPELINE):
-        ours = resources.files("perennial_components") / "pipelines" / ("own.yaml" if own else "tabular.yaml")
-        return ours.read_text(encoding="utf-8")
+        return pipelines.compiled("own" if own else "tabular").decode()
     try:
         content = objects.read(own.url, environ)
     except FileNotFoundError as error:

@@ -9,9 +9,10 @@ import yaml
 from click.testing import CliRunner
 
 from perennial.cli import group
+from perennial.contracts import pipelines
 from perennial.contracts.pipeline import lint
 
-OURS = Path(__file__).parents[2] / "components" / "perennial_components" / "pipelines" / "tabular.yaml"
+OURS = Path(pipelines.__file__).with_name("tabular.yaml")
 Ir = dict[str, Any]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from kfp import compiler
 
+from perennial.contracts import pipelines
 from perennial_components.pipelines.own import own
 from perennial_components.pipelines.tabular import tabular
 
@@ -16,7 +17,7 @@ PIPELINES = {"tabular": tabular, "own": own}
 
 def path_of(name: str) -> Path:
     """The compiled file of the pipeline ``name``."""
-    return Path(__file__).with_name(f"{name}.yaml")
+    return Path(pipelines.__file__).with_name(f"{name}.yaml")
 
 
 def compiled(pipeline: Any) -> bytes:

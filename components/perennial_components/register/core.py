@@ -1,12 +1,12 @@
 """Uploads what a run made, ``result.json`` last: where that exists, everything it names does too."""
 
 from collections.abc import Mapping
-from importlib import metadata, resources
+from importlib import metadata
 
 import msgspec
 import obstore.exceptions
 
-from perennial.contracts import names, objects
+from perennial.contracts import names, objects, pipelines
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import DataSummary, RunResult, Tracked
 from perennial_components.failure import RunError
@@ -74,12 +74,7 @@ def packages() -> dict[str, str]:
 
 def _pipeline(account: Account) -> str:
     own = account.request.pipeline
-    return own.sha256 if own else objects.sha256(compiled_pipeline())
-
-
-def compiled_pipeline() -> bytes:
-    """The compiled pipeline that this package brings."""
-    return (resources.files("perennial_components") / "pipelines" / "tabular.yaml").read_bytes()
+    return own.sha256 if own else objects.sha256(pipelines.compiled("tabular"))
 
 
 def _write(uri: str, data: bytes, credentials: Mapping[str, str]) -> Artifact:

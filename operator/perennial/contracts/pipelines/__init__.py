@@ -1,0 +1,11 @@
+"""The compiled pipelines: what runs in a run pod, and what is handed to Kubeflow Pipelines."""
+
+from importlib import resources
+from typing import Literal
+
+Name = Literal["tabular", "own"]
+
+
+def compiled(name: Name) -> bytes:
+    """The intermediate representation (YAML) of the pipeline ``name``."""
+    return (resources.files(__name__) / f"{name}.yaml").read_bytes()
