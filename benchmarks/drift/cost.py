@@ -128,10 +128,10 @@ class Operator:
         api: Any = self.world
         size = self.fleet.size
         async with Prometheus(self.url) as client, aiohttp.ClientSession() as session:
-            context = Context(api, client, api, Any)  # type: ignore[arg-type]
+            context = Context(api, client, api, Any, Any)  # type: ignore[arg-type]
             metrics, clock = Metrics(), lambda: datetime.fromtimestamp(self._now, UTC)
             controllers = {"DriftMonitor": MonitorController()}
-            reconciler = Reconciler(context, controllers, Applier(api, "bench"), metrics, clock)
+            reconciler = Reconciler(context, controllers, Applier(api, Any, "bench"), metrics, clock)
             restart = await self._close(session, reconciler, 0)
             await self._close(session, reconciler, 1)
             told_before = self.world.reports

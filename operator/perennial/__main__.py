@@ -24,6 +24,7 @@ from perennial.reconcile.apply import Applier
 from perennial.reconcile.controller import Context, Controller
 from perennial.reconcile.deployment import DeploymentController
 from perennial.reconcile.drift import MonitorController
+from perennial.reconcile.kubeflow import Kubeflow
 from perennial.reconcile.loop import Loop, Reconciler
 from perennial.reconcile.queue import Queue
 from perennial.reconcile.resync import Resync
@@ -49,7 +50,7 @@ async def lead(settings: Settings, context: Context, connection: Connection, pro
     """Watches and reconciles for ever; raises what any part of it raises."""
     queue, index = Queue(), Index()
     metrics, health = probes
-    reconciler = Reconciler(context, controllers(), Applier(context.api, settings.identity), metrics)
+    reconciler = Reconciler(context, controllers(), Applier(context.api, context.kubeflow, settings.identity), metrics)
     loop = Loop(queue, reconciler, metrics, settings.workers)
     resync = Resync(context.api, index, queue, settings.namespaces, settings.resync)
 
@@ -99,7 +100,9 @@ async def run(settings: Settings) -> int:
         health.role = "leader"
         metrics.leads()
         prometheus = await stack.enter_async_context(Prometheus(settings.prometheus_url, settings.prometheus_access))
-        context = Context(api, prometheus, Store(api), settings)
+        kubeflow = Kubeflow(api, settings.kubeflow_access, settings.kubeflow_namespace)
+        stack.push_async_callback(kubeflow.close)
+        context = Context(api, prometheus, Store(api), settings, kubeflow)
         try:
             await _unless(told, _lead_while_held(lease, lead(settings, context, connection, (metrics, health))))
         finally:

@@ -3,11 +3,13 @@
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perennial.adapters.prometheus_access import Access
+from perennial.adapters.access import Access
 from perennial.contracts.names import GROUP
+from perennial.domain.training.kubeflow import Defaults
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class Settings:
     lease_namespace: str
     identity: str
     prometheus_access: Access = field(default_factory=Access)
+    kubeflow: Defaults = field(default_factory=Defaults)
+    kubeflow_namespace: str = ""
+    kubeflow_access: Access = field(default_factory=Access)
     lease_name: str = f"{GROUP}-operator"
     resync: float = 300.0
     workers: int = 8
@@ -39,12 +44,34 @@ class Settings:
                 auth=_folder("PERENNIAL_PROMETHEUS_AUTH"),
                 headers=json.loads(env.get("PERENNIAL_PROMETHEUS_HEADERS") or "{}"),
             ),
+            kubeflow=_kubeflow(env),
+            kubeflow_namespace=env.get("PERENNIAL_KUBEFLOW_NAMESPACE", ""),
+            kubeflow_access=Access(
+                ca=_folder("PERENNIAL_KUBEFLOW_CA"),
+                auth=_folder("PERENNIAL_KUBEFLOW_AUTH"),
+                headers=json.loads(env.get("PERENNIAL_KUBEFLOW_HEADERS") or "{}"),
+            ),
             namespaces=tuple(filter(None, env.get("PERENNIAL_NAMESPACES", "").split(","))),
             lease_namespace=env["PERENNIAL_LEASE_NAMESPACE"],
             identity=env.get("PERENNIAL_IDENTITY", socket.gethostname()),
             resync=float(env.get("PERENNIAL_RESYNC_SECONDS", "300")),
             port=int(env.get("PERENNIAL_PORT", "8080")),
         )
+
+
+def _kubeflow(env: Mapping[str, str]) -> Defaults:
+    def given(name: str) -> str:
+        return env.get(f"PERENNIAL_KUBEFLOW_{name}", "")
+
+    return Defaults(
+        endpoint=given("ENDPOINT"),
+        multi_user=given("MULTI_USER") == "true",
+        experiment=given("EXPERIMENT"),
+        pipeline_root=given("PIPELINE_ROOT"),
+        service_account=given("SERVICE_ACCOUNT"),
+        caching=given("CACHING") == "true",
+        ui=given("UI"),
+    )
 
 
 def _folder(variable: str) -> Path | None:

@@ -26,6 +26,7 @@ from perennial.contracts.names import STORE_READ_SECRET, STORE_ROOT, STORE_SECRE
 from perennial.contracts.result import RunOutcome
 from perennial.reconcile.apply import Applier
 from perennial.reconcile.controller import Context, Controller
+from perennial.reconcile.kubeflow import Kubeflow
 from perennial.reconcile.loop import Reconciler
 from perennial.reconcile.resync import KINDS
 from perennial.settings import Settings
@@ -127,8 +128,9 @@ class World:
         )  # fmt: skip
 
     def _start(self) -> Reconciler:
-        context = Context(self.operator, self.prometheus, Store(self.operator), self.settings)
-        applier = Applier(self.operator, "operator-of-the-test")
+        kubeflow = Kubeflow(self.operator, self.settings.kubeflow_access, self.settings.kubeflow_namespace)
+        context = Context(self.operator, self.prometheus, Store(self.operator), self.settings, kubeflow)
+        applier = Applier(self.operator, kubeflow, "operator-of-the-test")
         return Reconciler(context, self.controllers(), applier, self.metrics, lambda: self.now)
 
     def restart(self) -> None:

@@ -13,8 +13,8 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from perennial.adapters.access import Access
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable, QueryRejected
-from perennial.adapters.prometheus_access import Access
 from perennial.domain.drift.queries import chunk_query
 from tests.monitoring import servers
 

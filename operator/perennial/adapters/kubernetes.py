@@ -37,6 +37,7 @@ PLURALS = {
     ("v1", "Service"): "services",
     ("apps/v1", "Deployment"): "deployments",
     ("authentication.k8s.io/v1", "SelfSubjectReview"): "selfsubjectreviews",
+    ("argoproj.io/v1alpha1", "Workflow"): "workflows",
     ("autoscaling/v2", "HorizontalPodAutoscaler"): "horizontalpodautoscalers",
     ("batch/v1", "Job"): "jobs",
     ("coordination.k8s.io/v1", "Lease"): "leases",

@@ -7,7 +7,7 @@ from typing import NoReturn, Self, TypeVar
 import aiohttp
 import msgspec
 
-from perennial.adapters.prometheus_access import Access, AccessError, Credentials
+from perennial.adapters.access import Access, AccessError, Credentials
 
 _BODY_SHOWN = 300
 T = TypeVar("T")

@@ -77,6 +77,10 @@ class Store:
         """
         return (await self._secret(namespace))[STORE_ROOT].rstrip("/")
 
+    async def keys(self, namespace: str) -> tuple[str, ...]:
+        """The entries of the namespace's Secret. Raises :class:`StoreSecretMissing`."""
+        return tuple(sorted(await self._secret(namespace)))
+
     async def highest_run(self, namespace: str, training: str) -> int:
         """The greatest number of a run that left files, 0 where there is none. Raises :class:`StoreUnavailable`."""
         folder = f"{await self.root(namespace)}/{namespace}/{training}/"

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from perennial.api.common import (
     Conditions,
@@ -14,8 +14,10 @@ from perennial.api.common import (
     Quantity,
     Status,
     Time,
+    rules,
 )
 from perennial.api.evaluation import Retired
+from perennial.api.kubeflow import Kubeflow, KubeflowRun
 
 
 class Resources(Model):
@@ -28,7 +30,17 @@ class Resources(Model):
 class Engine(Model):
     """Where runs run."""
 
-    type: Literal["Embedded"] = Field(default="Embedded", description="Embedded: one Job a run, in this namespace.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.type == 'Kubeflow' || !has(self.kubeflow)", "engine.kubeflow is for type Kubeflow"),
+        )
+    )
+    type: Literal["Embedded", "Kubeflow"] = Field(
+        default="Embedded",
+        description="Embedded: one Job a run, in this namespace. Kubeflow: a run of Kubeflow Pipelines, a pod a "
+        "component.",
+    )
+    kubeflow: Kubeflow | None = None
     resources: Resources = Resources()
     deadline: PositiveDuration = Field(
         default="1h", description="A run that takes longer is ended and failed; each attempt of it has as long."
@@ -87,7 +99,10 @@ class Run(Status):
     number: int = Field(description="Runs are counted from 1.")
     trigger: Trigger
     phase: Literal["Running", "Succeeded", "Failed", "Cancelled"] = Field(description="How far it is.")
-    job: str = Field(max_length=63, description="The Job that runs it, the one of its last attempt.")
+    job: str = Field(
+        max_length=63, description="The Job that runs it, or its name in Kubeflow: the one of its last attempt."
+    )
+    kubeflow: KubeflowRun | None = Field(default=None, description="Its counterpart, where Kubeflow runs it.")
     image: str = Field(default="", max_length=512, description="Image that the run runs in.")
     launched: bool = Field(default=False, description="Whether its Job was made; a Job that is missing then is lost.")
     attempt: int = Field(default=1, description="Attempts are counted from 1; each has a Job of its own.")

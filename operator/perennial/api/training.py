@@ -127,7 +127,7 @@ class TrainingSpec(Model):
     suspend: bool = Field(
         default=False,
         description="No run starts and no data are polled; what asks for one waits, but a request is refused. A run "
-        "under way goes on.",
+        "under way is ended; once this is false, one begins anew.",
     )
     retry: Retry = Retry()
     pipeline: OwnPipeline | None = None

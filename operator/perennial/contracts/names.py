@@ -26,7 +26,13 @@ MANUAL = "Manual"
 ANNOTATION_APPROVED_BY, ANNOTATION_APPROVED_AT = f"{GROUP}/approved-by", f"{GROUP}/approved-at"
 """On a ModelVersion: the user who last decided about its approval, and when."""
 ANNOTATION_APPROVAL_REASON = f"{GROUP}/approval-reason"
+ENGINE, KUBEFLOW = "PERENNIAL_ENGINE", "Kubeflow"
+"""Environment of a component's pod that Kubeflow Pipelines runs."""
+FILE_FAILURE = "failure.json"
+SECRET_KUBEFLOW = "perennial-kubeflow"  # noqa: S105 - the name of a Secret
 FINALIZER = f"{GROUP}/in-use"
+FINALIZER_RUN = f"{GROUP}/run"
+"""On a ModelTraining while Kubeflow Pipelines runs a run of it."""
 
 STORE_SECRET = "perennial-store"  # noqa: S105 - the name of a Secret
 STORE_READ_SECRET = "perennial-store-read"  # noqa: S105 - the name of a Secret
@@ -100,3 +106,10 @@ def report_configmap(monitor: str) -> str:
 def model_file(artifacts: Container[str]) -> str:
     """Which of a version's files is served: the ONNX model, or the estimator where it has no such form."""
     return FILE_SKOPS if FILE_SKOPS in artifacts and FILE_MODEL not in artifacts else FILE_MODEL
+
+
+def kubeflow_folder(output: str, run: str) -> str:
+    """Where the components of the Kubeflow run with the id ``run`` tell how far they are, and why they failed.
+    ``output`` is the address of the files of a run of the same ModelTraining.
+    """
+    return f"{output.rstrip('/').rpartition('/')[0]}/kubeflow/{run}"

@@ -79,6 +79,35 @@ class SetFinalizers:
 
 
 @dataclass(frozen=True)
+class Submit:
+    """Start a run of Kubeflow Pipelines once; that one of its ``name`` is there already is success. ``pipeline`` names
+    the uploaded pipeline, whose version is the digest of ``content`` (YAML). ``server`` is a
+    :class:`perennial.domain.training.kubeflow.Server`.
+    """
+
+    server: Any
+    name: str
+    description: str
+    experiment: str
+    pipeline: str
+    content: str
+    parameters: dict[str, Any]
+    root: str = ""
+    service_account: str = ""
+    apart: str = ""
+
+
+@dataclass(frozen=True)
+class Terminate:
+    """End the runs of Kubeflow Pipelines with this ``name``, or of these ``ids`` alone; what has ended stays so."""
+
+    server: Any
+    name: str
+    ids: tuple[str, ...] = ()
+    apart: str = ""
+
+
+@dataclass(frozen=True)
 class Event:
     """A Kubernetes Event about the reconciled object; the same one is written once for each state of that."""
 
@@ -87,7 +116,7 @@ class Event:
     message: str
 
 
-Step = Apply | Create | CreateKey | Delete | Annotate | SetFinalizers
+Step = Apply | Create | CreateKey | Delete | Annotate | SetFinalizers | Submit | Terminate
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from perennial.domain.conditions import Truth, condition, find
 from perennial.domain.plan import Event
 
 CHILD_REFUSED, NAME_TAKEN = "ChildRefused", "NameTaken"
+KUBEFLOW = "Kubeflow"
+"""Begins the reasons of what Kubeflow Pipelines does not do, or not now."""
 REASONS = frozenset({CHILD_REFUSED, NAME_TAKEN})
 
 _SAYS_LITTLE = frozenset({"Starting", "Settled", "WaitingForPods", "RollingBack", "Recreating", *REASONS})
@@ -29,6 +31,8 @@ class Refusal:
     @classmethod
     def of(cls, thing: str, apart: str, reason: str, message: str) -> "Refusal":
         """The refusal of ``thing`` (such as ``Service heart``); ``reason`` and ``message`` are the API server's."""
+        if reason.startswith(KUBEFLOW):
+            return cls(reason, f"{thing}: {message}"[:_MESSAGE_LIMIT], apart)
         known = reason if reason in REASONS else CHILD_REFUSED
         return cls(known, f"{thing} was refused: {message}"[:_MESSAGE_LIMIT], apart)
 

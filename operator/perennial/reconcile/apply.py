@@ -15,8 +15,20 @@ from kubernetes.utils.quantity import parse_quantity
 
 from perennial.adapters.kubernetes import ApiError, KubernetesApi
 from perennial.contracts.names import GROUP, MANAGED_BY
-from perennial.domain.plan import Annotate, Apply, Create, CreateKey, Delete, Event, SetFinalizers, Step
+from perennial.domain.plan import (
+    Annotate,
+    Apply,
+    Create,
+    CreateKey,
+    Delete,
+    Event,
+    SetFinalizers,
+    Step,
+    Submit,
+    Terminate,
+)
 from perennial.domain.refusal import NAME_TAKEN
+from perennial.reconcile.kubeflow import Kubeflow
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """On a child: a hash of what we last applied. With it a field that we no longer set is noticed without a write."""
@@ -35,8 +47,11 @@ log = logging.getLogger(__name__)
 class Applier:
     """Carries out plans; it remembers what it cannot read."""
 
-    def __init__(self, api: KubernetesApi, reporter: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, api: KubernetesApi, kubeflow: Kubeflow, reporter: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
+        self._kubeflow = kubeflow
         self._reporter = reporter
         self._clock = clock
         self._done: dict[tuple[str, ...], float] = {}
@@ -54,6 +69,10 @@ class Applier:
                 await self._delete(step)
             case Annotate():
                 await self._annotate(step)
+            case Submit():
+                await self._kubeflow.submit(step)
+            case Terminate():
+                await self._kubeflow.terminate(step)
             case SetFinalizers(finalizers):
                 if tuple(raw["metadata"].get("finalizers", ())) != finalizers:
                     return await self._api.set_finalizers(raw, finalizers)
@@ -129,6 +148,8 @@ def thing_of(raw: Json, step: Step) -> str:
             return f"{manifest['kind']} {manifest['metadata']['name']}"
         case Delete(_, kind, _, name) | Annotate(_, kind, _, name):
             return f"{kind} {name}"
+        case Submit(name=name) | Terminate(name=name):
+            return f"Kubeflow run {name}"
         case SetFinalizers():
             return f"{raw['kind']} {raw['metadata']['name']}"
 

@@ -9,6 +9,7 @@ from perennial.adapters.prometheus import Prometheus
 from perennial.adapters.store import Store
 from perennial.api.common import Object
 from perennial.domain.plan import Plan
+from perennial.reconcile.kubeflow import Kubeflow
 from perennial.settings import Settings
 
 Snapshot = TypeVar("Snapshot")
@@ -22,6 +23,7 @@ class Context:
     prometheus: Prometheus
     store: Store
     settings: Settings
+    kubeflow: Kubeflow
 
 
 class Controller(Protocol[Snapshot]):

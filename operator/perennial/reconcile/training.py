@@ -13,7 +13,14 @@ from perennial.api.drift import DriftMonitor
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
-from perennial.contracts.names import FILE_PROGRESS, FILE_RESULT, LABEL_NAME, LABEL_RUN, LABEL_TRAINING
+from perennial.contracts.names import (
+    FILE_PROGRESS,
+    FILE_RESULT,
+    LABEL_NAME,
+    LABEL_RUN,
+    LABEL_TRAINING,
+    kubeflow_folder,
+)
 from perennial.contracts.objects import DigestMismatch, sha256
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
@@ -34,12 +41,14 @@ from perennial.domain.training.state import (
     running,
 )
 from perennial.domain.training.triggers import pending
+from perennial.reconcile import kubeflow_run as kubeflow
 from perennial.reconcile.controller import Context
 from perennial.reconcile.registry import insists_on_approval, read_registry
+from perennial.render.kubeflow import submission
 from perennial.render.removal_job import removal
 from perennial.render.run_job import POLL, launch, launch_poll
 
-RENDER = Render(run=launch, poll=launch_poll, removal=removal)
+RENDER = Render(run=launch, submission=submission, poll=launch_poll, removal=removal)
 PROGRESS_EVERY = timedelta(seconds=10)
 PROGRESS_PATIENCE = 3.0
 
@@ -81,10 +90,11 @@ class TrainingController:
         config_map = await context.api.get("v1", "ConfigMap", namespace, request_of(run.job))
         snapshot = replace(snapshot, started=read_started(config_map))
         if run.launched:
-            return await self._progress(context, await _after_launch(context, snapshot, run, now), now)
+            return await self._progress(context, await _after_launch(context, snapshot, run, now), run, now)
+        snapshot = await kubeflow.before_launch(context, snapshot)
         return await _before_launch(context, snapshot, run) if snapshot.started is None else snapshot
 
-    async def _progress(self, context: Context, snapshot: Snapshot, now: datetime) -> Snapshot:
+    async def _progress(self, context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:
         """With what the run says of itself. Whatever goes wrong there is nobody's trouble."""
         begun, following, uid = snapshot.started, snapshot.following, snapshot.training.metadata.uid
         if begun is None or not isinstance(following.ending, Ongoing) or following.ending.reason:
@@ -93,7 +103,10 @@ class TrainingController:
         if at is None or not timedelta() <= now - at < PROGRESS_EVERY:
             known = None
             with contextlib.suppress(StoreUnavailable, TimeoutError):
-                address = f"{begun.request.output}/{FILE_PROGRESS}"
+                folder = (
+                    kubeflow_folder(begun.request.output, run.kubeflow.id) if run.kubeflow else begun.request.output
+                )
+                address = f"{folder}/{FILE_PROGRESS}"
                 async with asyncio.timeout(PROGRESS_PATIENCE):
                     data = await context.store.find(snapshot.training.metadata.namespace, address)
                 known = progress.read(data) if data is not None else None
@@ -171,10 +184,13 @@ async def _reproduced(context: Context, namespace: str, name: str) -> tuple[Mode
 async def _after_launch(context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:
     namespace, begun = snapshot.training.metadata.namespace, snapshot.started
     engine = begun.spec.engine if begun else snapshot.training.spec.engine
-    ending = observe(
-        await context.api.get("batch/v1", "Job", namespace, run.job), await _pods(context, snapshot, run), engine, now
-    )
-    snapshot = replace(snapshot, following=Following(ending=ending))
+    if run.kubeflow is not None:
+        snapshot = await kubeflow.after_launch(context, snapshot, run, now)
+        ending = snapshot.following.ending
+    else:
+        job = await context.api.get("batch/v1", "Job", namespace, run.job)
+        ending = observe(job, await _pods(context, snapshot, run), engine, now)
+        snapshot = replace(snapshot, following=Following(ending=ending))
     if begun is None or (run.result is None and not isinstance(ending, Reported | Lost)):
         return snapshot
     try:

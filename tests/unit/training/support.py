@@ -24,12 +24,13 @@ from perennial.domain.training import polling
 from perennial.domain.training.request import Started, read_started, request_of
 from perennial.domain.training.run import Lost, Reported, observe, observe_poll
 from perennial.domain.training.state import Beginning, Fetched, Following, Polling, Render, Snapshot, finished, running
+from perennial.render.kubeflow import submission
 from perennial.render.removal_job import removal
 from perennial.render.run_job import POLL, launch, launch_poll
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ROOT = "s3://artifacts"
-RENDER = Render(run=launch, poll=launch_poll, removal=removal)
+RENDER = Render(run=launch, submission=submission, poll=launch_poll, removal=removal)
 Json = dict[str, Any]
 
 

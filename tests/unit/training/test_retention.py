@@ -22,7 +22,7 @@ from perennial.render.removal_job import removal
 from tests.unit.training.support import NOW, ROOT, a_deployment, a_training
 
 Json = dict[str, Any]
-RENDER = Render(run=lambda *_: (), poll=lambda *_: (), removal=removal)
+RENDER = Render(run=lambda *_: (), submission=lambda *_: (), poll=lambda *_: (), removal=removal)
 
 
 def a_version(number: int, approval: str = "Approved", **metadata: Any) -> ModelVersion:

@@ -174,15 +174,16 @@ def test_replace_leaves_the_run_alone_where_nothing_valid_is_asked() -> None:
 # --- suspend ------------------------------------------------------------------------------------------------------
 
 
-def test_suspend_lets_the_run_go_on_and_starts_no_other() -> None:
+def test_suspend_ends_the_run_and_starts_another_one_when_it_is_over() -> None:
     cluster = running()
-    cluster.change(suspend=True, tuning={"trials": 3})
-    cluster.end_run()
+    trigger = cluster.run.trigger
+    cluster.change(suspend=True)
     cluster.settle()
-    assert cluster.run.version == "heart-v2"
+    assert (cluster.run.phase, cluster.run.outcome) == ("Cancelled", "Suspended")
+    assert not any(name.startswith(cluster.run.job) for name in cluster.jobs)
+    assert cluster.status.phase == "Suspended"
     assert cluster.condition("Running")[:2] == ("False", "Suspended")
-    assert "the changed spec" in cluster.condition("Running")[2]
-    assert cluster.condition()[:2] == ("True", "Registered")
+    assert "the run that it ended" in cluster.condition("Running")[2]
     cluster.request("train/heart/u2")
     cluster.settle()
     assert cluster.said("RequestRefused") == [
@@ -190,7 +191,7 @@ def test_suspend_lets_the_run_go_on_and_starts_no_other() -> None:
     ]
     cluster.change(suspend=False)
     cluster.settle()
-    assert (cluster.run.number, cluster.run.trigger.type) == (3, "Spec")
+    assert (cluster.run.number, cluster.run.phase, cluster.run.trigger) == (3, "Running", trigger)
 
 
 # --- attempts -----------------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ def _plan(draft: Draft, run: Run, reason: str, message: str, at: datetime) -> No
         run,
         attempt=attempt,
         job=attempt_name(run, attempt),
+        kubeflow=None,
         launched=False,
         not_before=begins,
         outcome=reason,

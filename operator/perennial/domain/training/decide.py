@@ -17,11 +17,11 @@ from perennial.api.run import Run, Trigger
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.domain.plan import Delete, Plan
-from perennial.domain.training import attempts, polling, progress, reproduce, retire, schedule, triggers
-from perennial.domain.training.interrupt import interrupted
+from perennial.domain.training import attempts, external, polling, progress, reproduce, retire, schedule, triggers
+from perennial.domain.training.interrupt import cancel, interrupted
 from perennial.domain.training.register import fail, register
 from perennial.domain.training.request import Started, job_name, request_of, spec_hash, started
-from perennial.domain.training.run import Failed, Lost, Ongoing
+from perennial.domain.training.run import Failed, Lost, Ongoing, Stopped
 from perennial.domain.training.state import JOBS_KEPT, Draft, Render, Snapshot, Trouble, running
 from perennial.domain.training.status import conclude
 
@@ -34,7 +34,7 @@ def decide(snapshot: Snapshot, now: datetime, render: Render) -> Plan:
     """What is to be done about the ModelTraining; ``render`` makes the manifests."""
     training = snapshot.training
     if training.metadata.deletion_timestamp is not None:
-        return Plan()
+        return external.let_go(training, now)
     draft = Draft.of(snapshot, now)
     latest = snapshot.latest
     schedule.look(draft)
@@ -51,6 +51,7 @@ def decide(snapshot: Snapshot, now: datetime, render: Render) -> Plan:
     polling.look(draft, render)
     retire.look(draft, render)
     conclude(draft, latest)
+    external.hold(draft)
     return draft.plan()
 
 
@@ -88,6 +89,7 @@ def _start(draft: Draft) -> None:
 def _add(draft: Draft, trigger: Trigger, reproduced: ModelVersion | None = None) -> int:
     """Takes the next run's number, and puts the run into the status."""
     number = _next_number(draft)
+    external.forget(draft)
     draft.add_run(
         Run(
             number=number,
@@ -197,7 +199,13 @@ def _launch(draft: Draft, run: Run, render: Render) -> None:
     begun = snapshot.started or _begun(draft, run)
     if begun is None:
         return
-    draft.steps += render.run(draft.training, run, begun)
+    if begun.spec.engine.type == "Kubeflow":
+        target = external.prepare(draft, run, begun)
+        if target is None:
+            return
+        draft.steps += render.submission(draft.training, run, begun, target, snapshot.kubeflow.keys)
+    else:
+        draft.steps += render.run(draft.training, run, begun)
     trigger = run.trigger.model_copy(update={"id": begun.spec_hash}) if run.trigger.type == "Spec" else run.trigger
     draft.set_run(run, launched=True, trigger=trigger, not_before=None, outcome="")
     if not run.reproduces:
@@ -217,17 +225,23 @@ def _follow(draft: Draft, run: Run) -> ModelVersion | None:
     """Looks at the run's Job and result; returns the version that was made of it, if it was now."""
     snapshot = draft.snapshot
     ending, fetched = snapshot.following.ending, snapshot.following.fetched
+    run = external.follow(draft, run)
     if run.result is None and isinstance(ending, Ongoing):
         draft.again(RUNNING_AGAIN)
-        draft.trouble = Trouble(ending.reason, ending.message, "Pending") if ending.reason else None
-        draft.set_run(run, progress=progress.told(snapshot.following.progress) or run.progress)
+        draft.trouble = Trouble(ending.reason, ending.message, ending.phase) if ending.reason else None
+        told = external.progress(draft) or progress.told(snapshot.following.progress)
+        draft.set_run(run, progress=told or run.progress)
         return None
     run = draft.set_run(run, progress="")
+    if run.result is None and isinstance(ending, Stopped):
+        cancel(draft, run, "Cancelled", ending.why, ending.at)
+        return None
     if run.result is None and isinstance(ending, Failed):
         if not attempts.again(draft, run, ending):
             fail(draft, run, ending.reason, ending.message, ending.at)
         return None
     if snapshot.started is None:
+        external.end(draft, run, apart=external.APART)
         at = ending.at if isinstance(ending, Lost) else draft.now
         fail(draft, run, "RunLost", f"its ConfigMap {request_of(run.job)}, which says what was asked for, is gone", at)
         return None

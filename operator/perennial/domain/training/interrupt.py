@@ -4,9 +4,11 @@ A run whose result is recorded has ended: it is registered whatever comes. The J
 process that ends in between finds the same cause, and does the same.
 """
 
+from datetime import datetime
+
 from perennial.api.run import Run
 from perennial.domain.plan import Delete
-from perennial.domain.training import polling, schedule, triggers
+from perennial.domain.training import external, polling, schedule, triggers
 from perennial.domain.training.record import finish_time
 from perennial.domain.training.request import request_of
 from perennial.domain.training.state import Draft
@@ -17,23 +19,42 @@ def interrupted(draft: Draft, run: Run) -> bool:
     if run.result is not None:
         return False
     training, monitors = draft.training, draft.snapshot.monitors
+    if training.spec.suspend:
+        _stop(draft, run, triggers.SUSPENDED, "spec.suspend is true; once it is false, a run begins anew")
+        return True
     waiting = triggers.pending(training, monitors, draft.now)
     request = waiting.request
     if request and request.verb == triggers.CANCEL and not request.refusal:
-        _cancel(draft, run, "Cancelled", f"it was cancelled by request {request.id}")
+        _stop(draft, run, "Cancelled", f"it was cancelled by request {request.id}")
         draft.set(handled_request=request.id)
         return True
     policy = training.spec.concurrency_policy
     if policy == "Forbid":
         _drop(draft, run, waiting)
-    if policy != "Replace" or training.spec.suspend:
+    if policy != "Replace":
         return False
     current = [asked for asked in waiting.actions if not triggers.stale(asked, draft.snapshot.deployments)]
     trigger = triggers.first(waiting, current)
     if trigger is None:
         return False
-    _cancel(draft, run, "Replaced", f"another run takes its place: {triggers.because(trigger, current)}")
+    _stop(draft, run, "Replaced", f"another run takes its place: {triggers.because(trigger, current)}")
     return True
+
+
+def cancel(draft: Draft, run: Run, outcome: str, message: str, at: datetime) -> None:
+    """Ends ``run`` as cancelled, in the status."""
+    draft.set_run(
+        run,
+        phase="Cancelled",
+        outcome=outcome,
+        message=message,
+        progress="",
+        not_before=None,
+        finished_at=finish_time(at),
+    )
+    draft.event("RunCancelled", f"run {run.number}: {message}", warning=True)
+    draft.outcomes["run"] = outcome
+    draft.again(0.0)
 
 
 def _drop(draft: Draft, run: Run, waiting: triggers.Pending) -> None:
@@ -46,20 +67,10 @@ def _drop(draft: Draft, run: Run, waiting: triggers.Pending) -> None:
         draft.event("DataSkipped", f"no run for the data with the SHA-256 {waiting.data}, {why}", warning=True)
 
 
-def _cancel(draft: Draft, run: Run, outcome: str, message: str) -> None:
+def _stop(draft: Draft, run: Run, outcome: str, message: str) -> None:
     namespace = draft.training.metadata.namespace
+    external.end(draft, run)
     draft.steps.append(Delete("v1", "ConfigMap", namespace, request_of(run.job)))
     jobs = {run.job, *(name for number, name in draft.snapshot.jobs if number == run.number)}
     draft.steps += [Delete("batch/v1", "Job", namespace, name) for name in sorted(jobs)]
-    draft.set_run(
-        run,
-        phase="Cancelled",
-        outcome=outcome,
-        message=message,
-        progress="",
-        not_before=None,
-        finished_at=finish_time(draft.now),
-    )
-    draft.event("RunCancelled", f"run {run.number}: {message}", warning=True)
-    draft.outcomes["run"] = outcome
-    draft.again(0.0)
+    cancel(draft, run, outcome, message, draft.now)

@@ -26,10 +26,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ongoing:
-    """Not at its end; ``reason`` and ``message`` say what keeps its pod from starting, if anything does."""
+    """Not at its end; ``reason`` and ``message`` say what keeps its pod from starting, if anything does. ``phase`` is
+    what ``kubectl get`` shows then.
+    """
 
     reason: str = ""
     message: str = ""
+    phase: str = "Pending"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class Failed:
 
     reason: str
     message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Somebody ended it, and it was not us."""
+
+    why: str
     at: datetime
 
 
@@ -78,7 +89,7 @@ class Unseen:
     message: str
 
 
-Ending = Ongoing | Reported | Failed | Lost
+Ending = Ongoing | Reported | Failed | Stopped | Lost
 
 
 def observe(job: Json | None, pods: Sequence[Json], engine: Engine, now: datetime) -> Ending:

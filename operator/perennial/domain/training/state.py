@@ -14,6 +14,7 @@ from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
 from perennial.domain.conditions import Truth
 from perennial.domain.plan import Event, Plan, Step
+from perennial.domain.training.kubeflow import Side, Target
 from perennial.domain.training.request import Started
 from perennial.domain.training.run import Ending, Ongoing, Seen, Unseen
 
@@ -123,15 +124,18 @@ class Snapshot:
     polling: Polling = Polling()
     registry: Registry = Registry()
     latest: ModelVersion | None = None
+    kubeflow: Side = field(default_factory=Side)
 
 
 @dataclass(frozen=True)
 class Render:
-    """Renders what is made: of a run its ConfigMap and Job, of a poll (by its name, with its image) likewise; the Job
-    (by its name, with its image) that deletes a folder.
+    """Renders what is made: of a run its ConfigMap and Job, or (where Kubeflow runs it, with the entries of the store's
+    Secret) its ConfigMap and what is submitted; of a poll (by its name, with its image) as of a run; the Job (by its
+    name, with its image) that deletes a folder.
     """
 
     run: Callable[[ModelTraining, Run, Started], tuple[Step, ...]]
+    submission: Callable[[ModelTraining, Run, Started, Target, tuple[str, ...]], tuple[Step, ...]]
     poll: Callable[[ModelTraining, str, str, Started], tuple[Step, ...]]
     removal: Callable[[ModelTraining, str, str, str], tuple[Step, ...]]
 

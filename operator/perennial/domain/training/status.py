@@ -48,8 +48,10 @@ def _running(draft: Draft, under_way: Run | None) -> Said:
     by = f" by {trigger.by}" if trigger.by else ""
     attempt = f", attempt {under_way.attempt}" if under_way.attempt > 1 else ""
     attempt += f", to reproduce {under_way.reproduces}" if under_way.reproduces else ""
-    told = f"run {under_way.number}{attempt}, triggered by {trigger.type}{by}, in Job {under_way.job}"
-    return "True", trigger.type, told
+    where = f"in Job {under_way.job}"
+    if there := under_way.kubeflow:
+        where = f"in Kubeflow as {under_way.job}" + (f": {there.url}" if there.url else "")
+    return "True", trigger.type, f"run {under_way.number}{attempt}, triggered by {trigger.type}{by}, {where}"
 
 
 def _waiting(draft: Draft) -> str:
@@ -59,6 +61,7 @@ def _waiting(draft: Draft) -> str:
         f"{len(waiting.actions)} actions of DriftMonitors": waiting.actions,
         "changed data": waiting.data,
         "the schedule": waiting.schedule,
+        "the run that it ended": waiting.suspended,
     }
     what = ", ".join(name for name, there in named.items() if there)
     return f"; for its end wait: {what}" if what else ""

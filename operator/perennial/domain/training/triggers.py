@@ -11,7 +11,7 @@ from datetime import datetime
 
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
-from perennial.api.run import Trigger
+from perennial.api.run import TrainingStatus, Trigger
 from perennial.api.training import ModelTraining
 from perennial.api.verdict import Action
 from perennial.contracts.names import ANNOTATION_REQUEST
@@ -19,6 +19,8 @@ from perennial.domain.training import schedule
 from perennial.domain.training.request import spec_hash
 
 HANDLED_LIMIT = 50
+SUSPENDED = "Suspended"
+"""Outcome of a run that spec.suspend ended."""
 TRAIN, CANCEL, REPRODUCE = "train", "cancel", "reproduce"
 _ID_LIMIT = 128
 
@@ -49,7 +51,7 @@ class Request:
 @dataclass(frozen=True)
 class Pending:
     """What waits: the changed spec's hash (or ""), actions newest first, a request, the digest of other data (or ""),
-    the schedule's time (or "").
+    the schedule's time (or ""), and what the last run was started for where spec.suspend ended that.
     """
 
     spec: str = ""
@@ -57,9 +59,10 @@ class Pending:
     request: Request | None = None
     data: str = ""
     schedule: str = ""
+    suspended: Trigger | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.spec or self.actions or self.request or self.data or self.schedule)
+        return bool(self.spec or self.actions or self.request or self.data or self.schedule or self.suspended)
 
 
 def pending(training: ModelTraining, monitors: Sequence[DriftMonitor], now: datetime) -> Pending:
@@ -73,7 +76,13 @@ def pending(training: ModelTraining, monitors: Sequence[DriftMonitor], now: date
         request=request if request and request.id != status.handled_request else None,
         data=status.data.wanted if training.spec.data.poll else "",
         schedule=schedule.due(training, now),
+        suspended=_suspended(status),
     )
+
+
+def _suspended(status: TrainingStatus) -> Trigger | None:
+    last = next(iter(status.runs), None)
+    return last.trigger if last and last.outcome == SUSPENDED and not last.reproduces else None
 
 
 def asked_of(training: ModelTraining, monitors: Sequence[DriftMonitor]) -> tuple[Asked, ...]:
@@ -116,6 +125,8 @@ def first(waiting: Pending, current: Sequence[Asked]) -> Trigger | None:
     """The trigger that a run starting now is recorded with; ``current`` are the actions that still hold."""
     if waiting.spec:
         return Trigger(type="Spec", id=waiting.spec)
+    if waiting.suspended:
+        return waiting.suspended
     if current:
         return Trigger(type="Drift", id=current[0].action.id, by=f"DriftMonitor/{current[0].monitor}")
     if waiting.request and waiting.request.verb == TRAIN and not waiting.request.refusal:
@@ -139,7 +150,8 @@ def because(trigger: Trigger, current: Sequence[Asked]) -> str:
         case "Schedule":
             return f"its time was {trigger.id}"
         case "Drift":
-            return f"{trigger.by} asked for it: {current[0].action.reason or current[0].action.id}"
+            why = current[0].action.reason if current else ""
+            return f"{trigger.by} asked for it: {why or trigger.id}"
 
 
 def _request(value: str) -> Request | None:

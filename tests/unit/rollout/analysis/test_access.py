@@ -13,8 +13,8 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from perennial.adapters.access import Access
 from perennial.adapters.prometheus import Prometheus, PrometheusUnavailable
-from perennial.adapters.prometheus_access import Access
 from perennial.settings import Settings
 
 ANSWER = json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [1, "1"]}})

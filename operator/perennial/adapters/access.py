@@ -1,4 +1,4 @@
-"""How Prometheus is told who asks, and how it is known: from mounted Secrets, read again when they change."""
+"""How a server is told who asks, and how it is known: from mounted Secrets, read again when they change."""
 
 import base64
 import ssl

@@ -1,0 +1,312 @@
+"""Kubeflow Pipelines' HTTP API (v2beta1), of servers from 2.0 on: what can be repeated is told from what cannot."""
+
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from perennial.adapters.access import AccessError
+from perennial.domain.training.kubeflow import SeenRun, Task
+
+API = "/apis/v2beta1"
+TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=5)
+PAGE = 100
+IDS_AT_ONCE = 100
+"""Runs in one filtered list: their ids stay well below the 8 KiB that proxies let an address have."""
+_SHOWN = 500
+_NOT_FOUND, _EXISTS = 5, 6
+_NEVER = datetime.fromisoformat("1970-01-02T00:00:00+00:00")
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class KubeflowTrouble(Exception):
+    """No answer that says anything about what was asked: again later. ``uncertain``: it may have been done."""
+
+    def __init__(self, reason: str, message: str, *, uncertain: bool = False, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.uncertain, self.after = reason, message, uncertain, after
+
+
+class KubeflowRefused(Exception):
+    """The server understood and will not do it: asking again changes nothing."""
+
+
+class _Absent(KubeflowTrouble):
+    """There is no such thing."""
+
+
+class _Exists(KubeflowTrouble):
+    """It is there already."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks: headers that are secret, and the TLS context that the server is known by."""
+
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | bool = True
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+    error: str = ""
+    error_message: str = ""
+
+
+class _State(msgspec.Struct):
+    state: str = ""
+
+
+class _TaskDetail(msgspec.Struct):
+    display_name: str = ""
+    state: str = ""
+
+
+class _Details(msgspec.Struct):
+    task_details: list[_TaskDetail] | None = None
+
+
+class _Run(msgspec.Struct):
+    run_id: str
+    display_name: str = ""
+    state: str = ""
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: _Status | None = None
+    state_history: list[_State] | None = None
+    run_details: _Details | None = None
+
+
+class _Runs(msgspec.Struct):
+    runs: list[_Run] | None = None
+    next_page_token: str = ""
+
+
+class _Experiment(msgspec.Struct):
+    experiment_id: str
+
+
+class _Experiments(msgspec.Struct):
+    experiments: list[_Experiment] | None = None
+
+
+class _Pipeline(msgspec.Struct):
+    pipeline_id: str
+
+
+class _Pipelines(msgspec.Struct):
+    pipelines: list[_Pipeline] | None = None
+
+
+class _Version(msgspec.Struct):
+    pipeline_version_id: str
+
+
+class _Versions(msgspec.Struct):
+    pipeline_versions: list[_Version] | None = None
+
+
+class KubeflowApi:
+    """The API at ``endpoint`` (a path prefix included). ``identity`` is asked before each request.
+
+    Methods raise :class:`KubeflowTrouble` and :class:`KubeflowRefused`.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, endpoint: str, identity: Callable[[], Awaitable[Identity]]
+    ) -> None:
+        self._session, self._endpoint, self._identity = session, endpoint.rstrip("/"), identity
+
+    async def runs(self, namespace: str, ids: Sequence[str]) -> list[SeenRun]:
+        """Those of ``ids`` that there are."""
+        found: list[SeenRun] = []
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = list(ids[start : start + IDS_AT_ONCE])
+            found += await self._runs(namespace, _predicate("run_id", "IN", string_values={"values": some}))
+        return found
+
+    async def runs_named(self, namespace: str, name: str) -> list[SeenRun]:
+        """All runs with this display name, the oldest first."""
+        found = await self._runs(namespace, _predicate("display_name", "EQUALS", string_value=name))
+        return sorted(found, key=lambda run: (run.created_at, run.id))
+
+    async def experiment(self, namespace: str, name: str, description: str) -> str:
+        """The id of the experiment ``name``, which is made where it is not there."""
+        asked = {"namespace": namespace, "filter": _predicate("display_name", "EQUALS", string_value=name)}
+        for _ in range(2):
+            page = await self._ask(_Experiments, "GET", "/experiments", asked)
+            if page.experiments:
+                return page.experiments[0].experiment_id
+            body = {"display_name": name, "description": description, **_given(namespace=namespace)}
+            try:
+                return (await self._ask(_Experiment, "POST", "/experiments", body=body)).experiment_id
+            except _Exists:
+                continue  # somebody else made it in between
+        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: experiment {name} is there, and is not listed")
+
+    async def pipeline_version(
+        self, namespace: str, name: str, version: str, content: str, description: str
+    ) -> tuple[str, str]:
+        """The ids of the pipeline ``name`` and of its ``version``; ``content`` (YAML) is uploaded where that is new."""
+        pipeline = await self._pipeline(namespace, name, description)
+        path = f"/pipelines/{pipeline}/versions"
+        asked = {"filter": _predicate("display_name", "EQUALS", string_value=version)}
+        for _ in range(2):
+            page = await self._ask(_Versions, "GET", path, asked)
+            if page.pipeline_versions:
+                return pipeline, page.pipeline_versions[0].pipeline_version_id
+            form = aiohttp.FormData()
+            form.add_field("uploadfile", content, filename="pipeline.yaml", content_type="application/yaml")
+            query = {"name": version, "pipelineid": pipeline}
+            try:
+                made = await self._ask(_Version, "POST", "/pipelines/upload_version", query, form=form)
+            except _Exists:
+                continue
+            return pipeline, made.pipeline_version_id
+        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: version {version} is there, and is not listed")
+
+    async def _pipeline(self, namespace: str, name: str, description: str) -> str:
+        asked = {"namespace": namespace, "filter": _predicate("display_name", "EQUALS", string_value=name)}
+        for _ in range(2):
+            page = await self._ask(_Pipelines, "GET", "/pipelines", asked)
+            if page.pipelines:
+                return page.pipelines[0].pipeline_id
+            body = {"display_name": name, "description": description, **_given(namespace=namespace)}
+            try:
+                return (await self._ask(_Pipeline, "POST", "/pipelines", body=body)).pipeline_id
+            except _Exists:
+                continue
+        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: pipeline {name} is there, and is not listed")
+
+    async def create_run(self, body: Json) -> SeenRun:
+        """Makes a run: ``body`` is a Run of the API. It is made again each time that it is asked for."""
+        return _seen(await self._ask(_Run, "POST", "/runs", body=body))
+
+    async def terminate(self, run: str) -> None:
+        """Ends a run; that it has ended, or is not there, is success."""
+        try:
+            await self._ask(dict, "POST", f"/runs/{run}:terminate", body={})
+        except (_Absent, KubeflowRefused):
+            # A server says of a run that has ended, or is being terminated, that the input is invalid.
+            return
+
+    async def health(self) -> None:
+        """Asks whether the API is there."""
+        await self._ask(dict, "GET", "/healthz")
+
+    async def _runs(self, namespace: str, filter_: str) -> list[SeenRun]:
+        found: list[SeenRun] = []
+        token = ""
+        while True:
+            asked = {"namespace": namespace, "filter": filter_, "page_size": str(PAGE), "page_token": token}
+            page = await self._ask(_Runs, "GET", "/runs", asked)
+            found += map(_seen, page.runs or ())
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def _ask(
+        self, kind: type[T], method: str, path: str, query: Mapping[str, str] | None = None, *,
+        body: Json | None = None, form: aiohttp.FormData | None = None,
+    ) -> T:  # fmt: skip
+        status, type_, content, after = await self._send(method, path, query, body, form)
+        if status >= 300:
+            self._fail(path, status, content, after)
+        try:
+            return msgspec.json.decode(content or b"{}", type=kind)
+        except msgspec.MsgspecError as error:
+            reason = "KubeflowUnauthorized" if "html" in type_ else "KubeflowUnavailable"
+            what = "a page, as logins are" if "html" in type_ else f"what is no answer: {_text(content)}"
+            raise KubeflowTrouble(
+                reason, f"{self._endpoint}{API}{path} answered with {what}", uncertain=True
+            ) from error
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, form: aiohttp.FormData | None
+    ) -> tuple[int, str, bytes, float]:
+        url = f"{self._endpoint}{API}{path}"
+        try:
+            who = await self._identity()
+        except AccessError as error:
+            raise KubeflowTrouble("KubeflowUnauthorized", f"{self._endpoint}: {error}") from error
+        try:
+            # A redirect would carry the credentials to where nobody said that they belong.
+            async with self._session.request(
+                method, url, params=_given(**(query or {})), json=body, data=form, headers=dict(who.headers),
+                ssl=who.tls if url.startswith("https:") else True, allow_redirects=False, timeout=TIMEOUT,
+            ) as answer:  # fmt: skip
+                after = answer.headers.get("Retry-After", "")
+                content = await answer.read()
+                return answer.status, answer.content_type, content, float(after) if after.isdecimal() else 0.0
+        except aiohttp.ClientConnectorError as error:
+            message = f"{self._endpoint} cannot be reached: {_cause(error)}"
+            raise KubeflowTrouble("KubeflowUnavailable", message) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            message = f"{self._endpoint} did not answer: {_cause(error)}"
+            raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True) from error
+
+    def _fail(self, path: str, status: int, content: bytes, after: float) -> None:
+        try:
+            said = msgspec.json.decode(content, type=_Status)
+        except msgspec.MsgspecError:
+            said = None
+        words = (said.message or said.error or said.error_message) if said else ""
+        message = f"{self._endpoint}{API}{path} answered {status}: {words[:_SHOWN] or _text(content)}"
+        code = said.code if said else 0
+        if status == 401:
+            raise KubeflowTrouble("KubeflowUnauthorized", f"{message}: it does not take our credentials")
+        if status == 403:
+            raise KubeflowTrouble("KubeflowForbidden", message)
+        if status == 409 or code == _EXISTS or (status == 500 and "already exist" in words):
+            raise _Exists("KubeflowUnavailable", message)
+        if status == 404 and code == _NOT_FOUND:
+            raise _Absent("KubeflowNotFound", message)
+        if status in {301, 302, 303, 307, 308}:
+            raise KubeflowTrouble("KubeflowUnauthorized", f"{message}: it sends us elsewhere, to a login most often")
+        if status == 404:
+            raise KubeflowTrouble("KubeflowNotFound", f"{message}: is the path of the endpoint right?")
+        if status in {408, 429}:
+            raise KubeflowTrouble("KubeflowBusy", message, after=after)
+        if status < 500:
+            raise KubeflowRefused(message)
+        raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True, after=after)
+
+
+def _predicate(key: str, operation: str, **value: Any) -> str:
+    return json.dumps({"predicates": [{"key": key, "operation": operation, **value}]})
+
+
+def _given(**values: str) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _seen(run: _Run) -> SeenRun:
+    states = [each.state for each in run.state_history or () if each.state]
+    details = (run.run_details.task_details if run.run_details else None) or ()
+    return SeenRun(
+        id=run.run_id,
+        name=run.display_name,
+        state=run.state,
+        created_at=run.created_at or _NEVER,
+        finished_at=run.finished_at if run.finished_at and run.finished_at > _NEVER else None,
+        error=(run.error.message or run.error.error) if run.error else "",
+        states=tuple(states),
+        tasks=tuple(Task(each.display_name, each.state) for each in details),
+    )
+
+
+def _text(content: bytes) -> str:
+    return " ".join(content[:_SHOWN].decode(errors="replace").split())[:200] or "nothing"
+
+
+def _cause(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.split("\n", 1)[0][:_SHOWN]

@@ -1,0 +1,248 @@
+"""What the operator does with Kubeflow Pipelines: it makes each run once, looks at all at once, and ends them.
+
+All that is remembered here may be forgotten: names are deterministic, and what is there is listed before anything is
+made.
+"""
+
+import asyncio
+import base64
+import hashlib
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from perennial.adapters.access import Access, AccessError, Credentials
+from perennial.adapters.kubeflow import Identity, KubeflowApi, KubeflowRefused, KubeflowTrouble
+from perennial.adapters.kubernetes import ApiError, KubernetesApi
+from perennial.api.kubeflow import KubeflowRun
+from perennial.contracts.names import SECRET_KUBEFLOW
+from perennial.domain.plan import Submit, Terminate
+from perennial.domain.training.kubeflow import Look, SeenRun, Server
+
+FRESH_SECONDS = 5.0
+"""All runs of a server are looked at together, at most this often."""
+FORGOTTEN_SECONDS = 120.0
+"""A run that nobody has asked for so long is looked at no more."""
+SETTLE_SECONDS = 45.0
+"""After a request whose answer is lost, so long is waited before it may be made again: it may still be carried out."""
+CREDENTIALS_SECONDS = 30.0
+WORKFLOWS_SECONDS = 60.0
+FORBIDDEN_SECONDS = 600.0
+VERSION_DIGITS = 16
+_REMEMBERED = 10_000
+_RUN_ID = "pipeline/runid"
+WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
+
+Json = dict[str, Any]
+
+
+@dataclass
+class _Poll:
+    """What is known of a server's runs: ``wanted`` by id, when each was last asked for; ``asked`` at the last look."""
+
+    wanted: dict[str, float] = field(default_factory=dict)
+    at: float = float("-inf")
+    asked: frozenset[str] = frozenset()
+    runs: dict[str, SeenRun] = field(default_factory=dict)
+    workflows_at: float = float("-inf")
+    workflows: frozenset[str] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Kubeflow:
+    """The servers of Kubeflow Pipelines. ``access`` is the operator's own; ``namespace`` is where pods run of a server
+    without namespaces, "" where that is not known.
+    """
+
+    def __init__(
+        self, api: KubernetesApi, access: Access, namespace: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kubernetes, self._namespace, self._clock = api, namespace, clock
+        self._own = Credentials(access)
+        self._session: aiohttp.ClientSession | None = None
+        self._identities: dict[str, tuple[float, Identity]] = {}
+        self._polls: dict[Server, _Poll] = {}
+        self._ids: dict[tuple[Server, str, str], Any] = {}
+        self._refused: dict[str, str] = {}
+        self._uncertain: dict[str, float] = {}
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def look(self, server: Server, known: KubeflowRun, name: str) -> Look:
+        """What is there of the run ``name``."""
+        if refused := self._refused.get(name):
+            return Look(refused=refused)
+        try:
+            if known.id:
+                return await self._polled(server, known.id)
+            found = await self._api(server).runs_named(server.namespace, name)
+        except KubeflowTrouble as error:
+            return Look(trouble=(error.reason, error.message))
+        except KubeflowRefused as error:
+            return Look(trouble=("KubeflowRefused", str(error)))
+        twins = tuple(run.id for run in found[1:] if not run.ended)
+        return Look(run=found[0] if found else None, twins=twins)
+
+    async def submit(self, step: Submit) -> None:
+        """Carries out the step. That Kubeflow does not take the run is remembered for :meth:`look`.
+
+        Raises ApiError where it cannot be done now; the message says why.
+        """
+        if step.name in self._refused:
+            return
+        try:
+            await self._submit(step)
+        except KubeflowRefused as error:
+            self._trim()
+            self._refused[step.name] = str(error)
+        except KubeflowTrouble as error:
+            raise ApiError(422, error.reason, error.message) from error
+
+    async def terminate(self, step: Terminate) -> None:
+        """Carries out the step. Raises ApiError where it cannot be done now."""
+        server: Server = step.server
+        api = self._api(server)
+        try:
+            ids = step.ids
+            if not ids:
+                ids = tuple(run.id for run in await api.runs_named(server.namespace, step.name) if not run.ended)
+            for each in ids:
+                await api.terminate(each)
+        except KubeflowTrouble as error:
+            raise ApiError(422, error.reason, error.message) from error
+        except KubeflowRefused as error:
+            raise ApiError(422, "KubeflowRefused", str(error)) from error
+
+    async def _submit(self, step: Submit) -> None:
+        server: Server = step.server
+        api = self._api(server)
+        if await api.runs_named(server.namespace, step.name):
+            return
+        if (left := self._uncertain.get(step.name, 0.0) - self._clock()) > 0:
+            message = (
+                f"{server.endpoint}: whether the run was taken is not known: it is looked for again in {left:.0f} s"
+            )
+            raise KubeflowTrouble("KubeflowUnavailable", message)
+        body = await self._body(api, step)
+        try:
+            await api.create_run(body)
+        except KubeflowTrouble as error:
+            self._ids.clear()  # what was made for it may be gone
+            if error.uncertain:
+                self._trim()
+                self._uncertain[step.name] = self._clock() + SETTLE_SECONDS
+            raise
+
+    async def _body(self, api: KubeflowApi, step: Submit) -> Json:
+        server: Server = step.server
+        digest = hashlib.sha256(step.content.encode()).hexdigest()[:VERSION_DIGITS]
+        of = f"Made by Perennial: {step.pipeline}"
+        experiment = self._ids.get(key := (server, "experiment", step.experiment))
+        if experiment is None:
+            experiment = self._ids[key] = await api.experiment(server.namespace, step.experiment, of)
+        version = self._ids.get(key := (server, step.pipeline, digest))
+        if version is None:
+            version = self._ids[key] = await api.pipeline_version(
+                server.namespace, step.pipeline, digest, step.content, of
+            )
+        runtime: Json = {"parameters": step.parameters}
+        if step.root:
+            runtime["pipeline_root"] = step.root
+        body: Json = {
+            "display_name": step.name,
+            "description": step.description,
+            "experiment_id": experiment,
+            "pipeline_version_reference": {"pipeline_id": version[0], "pipeline_version_id": version[1]},
+            "runtime_config": runtime,
+        }
+        return {**body, "service_account": step.service_account} if step.service_account else body
+
+    async def _polled(self, server: Server, run: str) -> Look:
+        poll, now = self._polls.setdefault(server, _Poll()), self._clock()
+        poll.wanted[run] = now
+        if not self._fresh(poll, run):
+            async with poll.lock:
+                if not self._fresh(poll, run):
+                    await self._refresh(server, poll)
+        gone = poll.workflows is not None and run not in poll.workflows
+        return Look(run=poll.runs.get(run), workflow=None if poll.workflows is None else not gone)
+
+    def _fresh(self, poll: _Poll, run: str) -> bool:
+        return self._clock() - poll.at < FRESH_SECONDS and run in poll.asked
+
+    async def _refresh(self, server: Server, poll: _Poll) -> None:
+        now = self._clock()
+        poll.wanted = {run: at for run, at in poll.wanted.items() if now - at < FORGOTTEN_SECONDS}
+        asked = frozenset(poll.wanted)
+        await self._workflows(server, poll)
+        found = await self._api(server).runs(server.namespace, sorted(asked))
+        poll.at, poll.asked, poll.runs = self._clock(), asked, {run.id: run for run in found}
+
+    async def _workflows(self, server: Server, poll: _Poll) -> None:
+        """Kubeflow never hears of a workflow that was deleted: the run stays RUNNING (kubeflow/pipelines#5722)."""
+        now, namespace = self._clock(), server.namespace or ("" if server.secret_in else self._namespace)
+        if not namespace or now - poll.workflows_at < WORKFLOWS_SECONDS:
+            return
+        try:
+            found = await self._kubernetes.list(*WORKFLOW, namespace, labels=_RUN_ID, metadata_only=True)
+        except ApiError as error:
+            poll.workflows = None
+            poll.workflows_at = now + (FORBIDDEN_SECONDS if error.status in {403, 404} else 0.0)
+            return
+        poll.workflows_at = now
+        poll.workflows = frozenset(each["metadata"]["labels"][_RUN_ID] for each in found)
+
+    def _api(self, server: Server) -> KubeflowApi:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=16))
+
+        async def identity() -> Identity:
+            return await self._identity(server.secret_in)
+
+        return KubeflowApi(self._session, server.endpoint, identity)
+
+    async def _identity(self, namespace: str) -> Identity:
+        if not namespace:
+            return Identity(self._own.headers(), self._own.tls())
+        until, known = self._identities.get(namespace, (0.0, None))
+        if known is None or self._clock() >= until:
+            known = identity_of(await self._kubernetes.get("v1", "Secret", namespace, SECRET_KUBEFLOW), namespace)
+            self._identities[namespace] = self._clock() + CREDENTIALS_SECONDS, known
+        return known
+
+    def _trim(self) -> None:
+        for memory in (self._refused, self._uncertain):
+            while len(memory) > _REMEMBERED:
+                del memory[next(iter(memory))]
+
+
+def identity_of(secret: Json | None, namespace: str) -> Identity:
+    """What a namespace's Secret says. Raises AccessError, whose message never says what is in it."""
+    data = {key: base64.b64decode(value) for key, value in ((secret or {}).get("data") or {}).items()}
+    where = f"Secret {SECRET_KUBEFLOW} of namespace {namespace}"
+    try:
+        token, name, password, authority = (
+            data[key].decode().strip() if key in data else "" for key in ("token", "username", "password", "ca.crt")
+        )
+    except UnicodeDecodeError:
+        raise AccessError(f"{where} has an entry that is no text") from None
+    if not (token + name + password).isprintable() or not token.isascii():
+        raise AccessError(f"{where}: token, username and password must be one line each")
+    if bool(name) != bool(password):
+        raise AccessError(f"{where} has one of username and password without the other")
+    headers: dict[str, str] = {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    elif name:
+        headers["Authorization"] = "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+    try:
+        return Identity(headers, ssl.create_default_context(cadata=authority) if authority else True)
+    except ssl.SSLError as error:
+        raise AccessError(f"{where}: ca.crt cannot be used: {error.reason}") from None

@@ -1,0 +1,65 @@
+"""Kubeflow's part of a ModelTraining's snapshot: what is needed to make a run there, and how the run stands."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from perennial.adapters.store import StoreSecretMissing, StoreUnavailable
+from perennial.api.run import Run
+from perennial.contracts.names import FILE_FAILURE, kubeflow_folder
+from perennial.contracts.result import RunOutcome
+from perennial.domain.training import external
+from perennial.domain.training.kubeflow import Side, observe, server_of
+from perennial.domain.training.run import Ongoing
+from perennial.domain.training.state import Following, Snapshot
+from perennial.reconcile.controller import Context
+
+
+async def before_launch(context: Context, snapshot: Snapshot) -> Snapshot:
+    """With the entries of the store's Secret, which the run's pods are given."""
+    spec = snapshot.started.spec if snapshot.started else snapshot.training.spec
+    if spec.engine.type != "Kubeflow":
+        return snapshot
+    side = Side(context.settings.kubeflow)
+    try:
+        keys = await context.store.keys(snapshot.training.metadata.namespace)
+    except StoreUnavailable as error:
+        reason = "StoreSecretMissing" if isinstance(error, StoreSecretMissing) else "StoreUnavailable"
+        return replace(snapshot, kubeflow=side, store=(reason, str(error)))
+    return replace(snapshot, kubeflow=replace(side, keys=keys))
+
+
+async def after_launch(context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:
+    """With what Kubeflow tells of ``run``, and how it stands."""
+    if run.kubeflow is None:
+        return snapshot
+    namespace = snapshot.training.metadata.namespace
+    look = await context.kubeflow.look(server_of(run.kubeflow, namespace), run.kubeflow, run.job)
+    snapshot = replace(snapshot, kubeflow=Side(context.settings.kubeflow, look=look))
+    if look.run and look.run.state == "FAILED" and run.result is None:
+        try:
+            look = replace(look, failure=await _failure(context, snapshot, look.run.id))
+        except StoreUnavailable as error:
+            # Kubeflow says that it failed and not why: whether to try again depends on that.
+            waiting = Ongoing(
+                "StoreUnavailable", f"run {run.number} has failed, why cannot be read: {error}", "Running"
+            )
+            return replace(snapshot, following=Following(ending=waiting))
+        snapshot = replace(snapshot, kubeflow=Side(context.settings.kubeflow, look=look))
+    known = external.known(snapshot, run, now)
+    engine = (snapshot.started.spec if snapshot.started else snapshot.training.spec).engine
+    ending = observe(known, look, engine, now) if known else Ongoing()
+    return replace(snapshot, following=Following(ending=ending))
+
+
+async def _failure(context: Context, snapshot: Snapshot, run: str) -> RunOutcome | None:
+    """What the component that failed has left; None where it left nothing that can be read."""
+    if snapshot.started is None:
+        return None
+    address = f"{kubeflow_folder(snapshot.started.request.output, run)}/{FILE_FAILURE}"
+    data = await context.store.find(snapshot.training.metadata.namespace, address)
+    try:
+        return msgspec.json.decode(data, type=RunOutcome) if data is not None else None
+    except msgspec.DecodeError:
+        return None
