@@ -33,6 +33,8 @@ SECRET_KUBEFLOW = "perennial-kubeflow"  # noqa: S105 - the name of a Secret
 FINALIZER = f"{GROUP}/in-use"
 FINALIZER_RUN = f"{GROUP}/run"
 """On a ModelTraining while Kubeflow Pipelines runs a run of it."""
+FINALIZER_FILES = f"{GROUP}/files"
+"""On a ModelTraining while versions that it has retired are on their way out: their files go before it."""
 
 STORE_SECRET = "perennial-store"  # noqa: S105 - the name of a Secret
 STORE_READ_SECRET = "perennial-store-read"  # noqa: S105 - the name of a Secret

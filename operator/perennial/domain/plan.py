@@ -72,10 +72,15 @@ class Annotate:
 
 
 @dataclass(frozen=True)
-class SetFinalizers:
-    """The finalizers of the reconciled object, written with its resourceVersion."""
+class Finalizer:
+    """The reconciled object bears the finalizer ``name`` (``there``), or does not; its others stay as they are.
 
-    finalizers: tuple[str, ...]
+    Written with the object's resourceVersion. ``apart``: see :class:`Plan`.
+    """
+
+    name: str
+    there: bool
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Event:
     message: str
 
 
-Step = Apply | Create | CreateKey | Delete | Annotate | SetFinalizers | Submit | Terminate
+Step = Apply | Create | CreateKey | Delete | Annotate | Finalizer | Submit | Terminate
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from perennial.api.deployment import ModelDeployment
 from perennial.api.version import ModelVersion, Quarantine, Serving, VersionStatus
 from perennial.contracts.names import FINALIZER, QUARANTINE_GROUP
 from perennial.domain.conditions import Truth, condition
-from perennial.domain.plan import Event, Plan, SetFinalizers
+from perennial.domain.plan import Event, Finalizer, Plan
 
 GIVE_UP_AFTER = timedelta(minutes=10)
 """A version that is deleted while it is in use is held so long; then its deletion goes on, whatever still names it."""
@@ -32,21 +32,20 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     serving = in_use(version.metadata.name, snapshot.deployments, now)
     status = _status(version, serving, now)
     deleted = version.metadata.deletion_timestamp
-    others = tuple(each for each in version.metadata.finalizers if each != FINALIZER)
     held = FINALIZER in version.metadata.finalizers
     if deleted is None:
-        return Plan(status=status, steps=_finalizer(held, wanted=bool(serving), others=others))
+        return Plan(status=status, steps=_finalizer(held, wanted=bool(serving)))
     if not held:
         return Plan()
     where = ", ".join(f"{each.deployment} ({each.role})" for each in serving)
     if not serving:
-        return Plan(steps=(SetFinalizers(others),))
+        return Plan(steps=(Finalizer(FINALIZER, there=False),))
     left = (deleted + GIVE_UP_AFTER - now).total_seconds()
     if left > 0:
         message = f"it is deleted once it is out of use, or by {GIVE_UP_AFTER.seconds // 60} min after: {where}"
         return Plan(status=status, events=(Event("Warning", "StillInUse", message),), requeue=left)
     message = f"its deletion goes on though it is in use: {where}; its pods keep what they have until they restart"
-    return Plan(steps=(SetFinalizers(others),), events=(Event("Warning", "ReleasedInUse", message),))
+    return Plan(steps=(Finalizer(FINALIZER, there=False),), events=(Event("Warning", "ReleasedInUse", message),))
 
 
 def in_use(name: str, deployments: tuple[ModelDeployment, ...], now: datetime) -> list[Serving]:
@@ -119,10 +118,8 @@ def _ready(version: ModelVersion, kept_out: list[Quarantine]) -> tuple[Truth, st
     return "True", "Approved", version.spec.record.score.text
 
 
-def _finalizer(held: bool, *, wanted: bool, others: tuple[str, ...]) -> tuple[SetFinalizers, ...]:
-    if held == wanted:
-        return ()
-    return (SetFinalizers((*others, FINALIZER) if wanted else others),)
+def _finalizer(held: bool, *, wanted: bool) -> tuple[Finalizer, ...]:
+    return () if held == wanted else (Finalizer(FINALIZER, there=wanted),)
 
 
 def _promoted(deployment: ModelDeployment, now: datetime) -> datetime:

@@ -22,7 +22,7 @@ from perennial.domain.plan import (
     CreateKey,
     Delete,
     Event,
-    SetFinalizers,
+    Finalizer,
     Step,
     Submit,
     Terminate,
@@ -69,13 +69,12 @@ class Applier:
                 await self._delete(step)
             case Annotate():
                 await self._annotate(step)
+            case Finalizer(name, there):
+                return await self._finalizer(raw, name, there=there)
             case Submit():
                 await self._kubeflow.submit(step)
             case Terminate():
                 await self._kubeflow.terminate(step)
-            case SetFinalizers(finalizers):
-                if tuple(raw["metadata"].get("finalizers", ())) != finalizers:
-                    return await self._api.set_finalizers(raw, finalizers)
         return raw
 
     async def event(self, raw: Json, event: Event, now: datetime) -> None:
@@ -131,6 +130,13 @@ class Applier:
         if any(current.get(key) != value for key, value in step.annotations.items()):
             await self._api.annotate(step.api_version, step.kind, step.namespace, step.name, step.annotations)
 
+    async def _finalizer(self, raw: Json, name: str, *, there: bool) -> Json:
+        found: list[str] = raw["metadata"].get("finalizers", [])
+        if (name in found) == there:
+            return raw
+        others = tuple(each for each in found if each != name)
+        return await self._api.set_finalizers(raw, (*others, name) if there else others)
+
     def _remembers(self, memory: tuple[str, ...]) -> bool:
         return self._clock() < self._done.get(memory, 0.0)
 
@@ -150,7 +156,7 @@ def thing_of(raw: Json, step: Step) -> str:
             return f"{kind} {name}"
         case Submit(name=name) | Terminate(name=name):
             return f"Kubeflow run {name}"
-        case SetFinalizers():
+        case Finalizer():
             return f"{raw['kind']} {raw['metadata']['name']}"
 
 

@@ -15,8 +15,14 @@ Json = dict[str, Any]
 
 async def insists_on_approval(context: Context, namespace: str) -> bool:
     """Whether the namespace's label has every version wait for a person."""
-    found = await context.api.get("v1", "Namespace", "", namespace)
-    return found is not None and (found["metadata"].get("labels") or {}).get(LABEL_APPROVAL) == MANUAL
+    found = await _namespace(context, namespace)
+    return (found.get("labels") or {}).get(LABEL_APPROVAL) == MANUAL
+
+
+async def _namespace(context: Context, name: str) -> Json:
+    """The namespace's metadata."""
+    found = await context.api.get("v1", "Namespace", "", name)
+    return dict(found["metadata"]) if found else {}
 
 
 async def read_registry(context: Context, mine: ModelTraining) -> Registry:
@@ -28,6 +34,7 @@ async def read_registry(context: Context, mine: ModelTraining) -> Registry:
     versions = [ModelVersion.parse(each) for each in await context.api.list(API_VERSION, ModelVersion.KIND, namespace)]
     found = await context.api.list(API_VERSION, ModelDeployment.KIND, namespace)
     deployments = [ModelDeployment.parse(each) for each in found]
+    trainings = [ModelTraining.parse(each) for each in await context.api.list(API_VERSION, mine.KIND, namespace)]
     jobs: list[Json] = []
     if mine.status.retired:
         selector = f"{LABEL_REMOVES_FOR}={mine.metadata.name}"
@@ -36,6 +43,9 @@ async def read_registry(context: Context, mine: ModelTraining) -> Registry:
         versions=tuple(each for each in versions if each.spec.record.model == model),
         deployments=tuple(each for each in deployments if each.spec.model == model),
         removals=tuple(map(_removal, jobs)),
+        trainings=tuple(each for each in trainings if each.spec.model == model),
+        ends=mine.metadata.deletion_timestamp is not None
+        and "deletionTimestamp" in await _namespace(context, namespace),
     )
 
 

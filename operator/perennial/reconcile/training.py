@@ -16,6 +16,7 @@ from perennial.api.version import ModelVersion
 from perennial.contracts.names import (
     FILE_PROGRESS,
     FILE_RESULT,
+    FINALIZER_FILES,
     LABEL_NAME,
     LABEL_RUN,
     LABEL_TRAINING,
@@ -68,7 +69,8 @@ class TrainingController:
         mine = ModelTraining.parse(raw)
         snapshot = Snapshot(training=mine, image=context.settings.components_image)
         if mine.metadata.deletion_timestamp is not None:
-            return snapshot
+            held = FINALIZER_FILES in mine.metadata.finalizers
+            return replace(snapshot, registry=await read_registry(context, mine)) if held else snapshot
         namespace = mine.metadata.namespace
         monitors = [DriftMonitor.parse(each) for each in await _list(context, namespace, DriftMonitor.KIND)]
         runs, polls = await _jobs(context, mine)

@@ -1,8 +1,10 @@
-"""The Job that deletes a retired version's files: with the namespace's own credentials, restricted, without a token."""
+"""The Job that deletes a retired version's files: with the namespace's own credentials, restricted, without a token.
+
+Nobody owns it: the files go whatever becomes of the ModelTraining.
+"""
 
 from typing import Any
 
-from perennial.api.common import API_VERSION
 from perennial.api.training import ModelTraining
 from perennial.contracts.names import (
     ENV_REMOVED_FOLDER,
@@ -17,6 +19,8 @@ from perennial.domain.plan import Create, Step
 USER = 65532
 DEADLINE_SECONDS = 600
 TRIES = 3
+TTL = 86400
+"""Seconds. The operator deletes a Job that has ended within hours: this is for those that it never will."""
 
 Json = dict[str, Any]
 
@@ -25,17 +29,14 @@ def removal(training: ModelTraining, name: str, image: str, folder: str) -> tupl
     """The Job ``name``, which deletes every object under ``folder`` and ends well when there is none."""
     metadata = training.metadata
     labels = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_NAME: "removal", LABEL_REMOVES_FOR: metadata.name}
-    owner = {
-        "apiVersion": API_VERSION, "kind": training.KIND, "name": metadata.name, "uid": metadata.uid,
-        "controller": True, "blockOwnerDeletion": False,
-    }  # fmt: skip
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "namespace": metadata.namespace, "labels": labels, "ownerReferences": [owner]},
+        "metadata": {"name": name, "namespace": metadata.namespace, "labels": labels},
         "spec": {
             "backoffLimit": TRIES - 1,
             "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "ttlSecondsAfterFinished": TTL,
             "template": {"metadata": {"labels": labels}, "spec": _pod(image, folder)},
         },
     }

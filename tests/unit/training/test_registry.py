@@ -138,7 +138,7 @@ def test_the_registry_is_read_only_where_retention_can_act() -> None:
     assert read(api) == read(api, retention={"versions": 1}, status=under_way) == Registry()
     assert api.asked == []
     read(api, retention={"versions": 1})
-    assert api.asked == ["ModelVersion", "ModelDeployment"]
+    assert api.asked == ["ModelVersion", "ModelDeployment", "ModelTraining"]
 
 
 def test_how_removals_ended_is_read_from_their_jobs() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +13,8 @@ from perennial.api.deployment import ModelDeployment
 from perennial.api.run import TrainingStatus
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
-from perennial.contracts.names import quarantine_annotation
-from perennial.domain.plan import Create, Delete
+from perennial.contracts.names import FINALIZER_FILES, quarantine_annotation
+from perennial.domain.plan import Create, Delete, Finalizer
 from perennial.domain.retention import surplus
 from perennial.domain.training import retire
 from perennial.domain.training.state import Draft, Registry, Removal, Render, Snapshot
@@ -23,6 +23,7 @@ from tests.unit.training.support import NOW, ROOT, a_deployment, a_training
 
 Json = dict[str, Any]
 RENDER = Render(run=lambda *_: (), submission=lambda *_: (), poll=lambda *_: (), removal=removal)
+RUNNING = {"number": 7, "trigger": {"type": "Spec"}, "phase": "Running", "job": "j", "startedAt": format_time(NOW)}
 
 
 def a_version(number: int, approval: str = "Approved", **metadata: Any) -> ModelVersion:
@@ -123,7 +124,11 @@ class World:
     deployments: list[ModelDeployment] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     breaks: bool = False
+    refuses: bool = False
+    """The API server refuses to delete versions."""
     hours: int = 0
+    others: list[ModelTraining] = field(default_factory=list)
+    ends: bool = False
 
     def step(self, *, steps: int | None = None, status: bool = True) -> Draft:
         """Decides; carries out the first ``steps`` (None: all), then writes the status if ``status``."""
@@ -131,11 +136,22 @@ class World:
             Removal(name, succeeded=job["ended"] == "Complete", failed_at=NOW if job["ended"] == "Failed" else None)
             for name, job in self.jobs.items()
         )
-        registry = Registry(tuple(self.versions.values()), tuple(self.deployments), removals)
+        registry = Registry(
+            tuple(self.versions.values()), tuple(self.deployments), removals, (self.training, *self.others), self.ends
+        )
         draft = Draft.of(Snapshot(self.training, "components:1", registry=registry), NOW + timedelta(hours=self.hours))
-        retire.look(draft, RENDER)
+        if self.training.metadata.deletion_timestamp is None:
+            retire.look(draft, RENDER)
+        else:
+            plan = retire.leave(draft.snapshot, draft.now, RENDER)
+            draft.steps, draft.events = list(plan.steps), list(plan.events)
+            draft.status = cast("TrainingStatus", plan.status or draft.status)
         for each in draft.steps[:steps]:
             match each:
+                case Finalizer(name, there):
+                    self._finalizer(name, there=there)
+                case Delete(_, "ModelVersion", _, _, apart="retire") if self.refuses:
+                    pass
                 case Create(manifest):
                     self.jobs.setdefault(manifest["metadata"]["name"], {**manifest, "ended": ""})
                 case Delete(_, "Job", _, name):
@@ -148,6 +164,22 @@ class World:
             written = TrainingStatus.model_validate(draft.status.wire())
             self.training = self.training.model_copy(update={"status": written})
         return draft
+
+    def _finalizer(self, name: str, *, there: bool) -> None:
+        others = tuple(each for each in self.training.metadata.finalizers if each != name)
+        self._metadata(finalizers=(*others, name) if there else others)
+
+    def _metadata(self, **changes: Any) -> None:
+        self.training = self.training.model_copy(update={"metadata": self.training.metadata.model_copy(update=changes)})
+
+    def delete_training(self) -> None:
+        """It is gone at once, unless a finalizer holds it."""
+        self._metadata(deletion_timestamp=NOW + timedelta(hours=self.hours))
+
+    @property
+    def there(self) -> bool:
+        """Whether the ModelTraining is."""
+        return self.training.metadata.deletion_timestamp is None or bool(self.training.metadata.finalizers)
 
     def run_jobs(self) -> None:
         """Each Job that has not ended does what it is there for."""
@@ -165,7 +197,8 @@ class World:
 
     def settle(self) -> None:
         for _ in range(12):
-            self.step()
+            if self.there:
+                self.step()
             self.run_jobs()
 
 
@@ -176,30 +209,108 @@ def test_versions_go_first_and_their_files_after_them() -> None:
     assert world.folders == {f"{ROOT}/cardio/heart/5", f"{ROOT}/cardio/heart/6"}
     assert world.said.count("VersionRetired") == 4
     assert (world.jobs, world.training.status.retired, world.training.status.conditions) == ({}, [], [])
+    assert world.training.metadata.finalizers == ()
+
+
+ENDS = st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 6)), st.booleans(), st.booleans()), max_size=12)
+
+
+def interrupted(world: World, ends: list[tuple[int | None, bool, bool]]) -> None:
+    """The operator ends after so many steps (None: all), before or after it has written the status, again and again."""
+    for steps, status, ran in ends:
+        if world.there:
+            world.step(steps=steps, status=status and steps is None)
+        if ran:
+            world.run_jobs()
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 6)), st.booleans(), st.booleans()), max_size=12))
+@given(ENDS)
 def test_wherever_the_operator_ends_no_version_loses_its_files_and_the_next_one_finishes(
     ends: list[tuple[int | None, bool, bool]],
 ) -> None:
     world = World()
-    for steps, status, ran in ends:
-        world.step(steps=steps, status=status and steps is None)
-        if ran:
-            world.run_jobs()
+    interrupted(world, ends)
     world.settle()
     assert len(world.folders) == len(world.versions) == 2
     assert (world.jobs, world.training.status.retired) == ({}, [])
 
 
+@settings(max_examples=100, deadline=None)
+@given(ENDS, ENDS)
+def test_a_training_that_is_deleted_in_the_midst_leaves_no_files_of_versions_that_are_gone(
+    before: list[tuple[int | None, bool, bool]], after: list[tuple[int | None, bool, bool]]
+) -> None:
+    world = World()
+    interrupted(world, before)
+    world.delete_training()
+    interrupted(world, after)
+    world.settle()
+    assert not world.there
+    assert world.folders == {retire.folder(each) for each in world.versions.values()}
+
+
+def test_a_training_that_is_deleted_keeps_the_versions_that_it_had_only_chosen() -> None:
+    world = World()
+    world.step()
+    assert world.training.metadata.finalizers == (FINALIZER_FILES,)
+    world.delete_training()
+    world.settle()
+    assert (world.there, len(world.versions), len(world.folders)) == (False, 6, 6)
+
+
+@pytest.mark.parametrize(("ends", "hours", "breaks"), [(True, 0, False), (False, 1, False), (False, 0, True)])
+def test_a_training_that_is_deleted_waits_for_nothing_that_may_never_come(ends: bool, hours: int, breaks: bool) -> None:
+    """Its namespace goes too, a ModelDeployment has picked the version, the store refuses."""
+    world = World(breaks=breaks)
+    world.step()
+    world.step()
+    world.deployments += [] if breaks else [a_deployment("heart-v1")]
+    world.delete_training()
+    world.ends, world.hours = ends, hours
+    world.settle()
+    assert not world.there
+    assert "FilesKept" in world.said
+
+
+def test_another_trainings_versions_are_not_its_to_retire() -> None:
+    older = a_training("first", "uid-0", created=NOW - timedelta(days=1))
+    world = World(others=[older])
+    world.settle()
+    assert len(world.versions) == 6
+    world.others = [
+        older.model_copy(update={"metadata": older.metadata.model_copy(update={"deletion_timestamp": NOW})})
+    ]
+    world.settle()
+    assert len(world.versions) == 2
+
+
+def test_files_that_cannot_be_deleted_hold_up_no_other_version() -> None:
+    world = World(breaks=True)
+    world.settle()
+    world.breaks = False
+    for number in (7, 8):
+        world.versions[f"heart-v{number}"] = a_version(number)
+        world.folders.add(f"{ROOT}/cardio/heart/{number}")
+    world.settle()
+    assert set(world.versions) == {"heart-v7", "heart-v8"}
+    assert f"{ROOT}/cardio/heart/5" not in world.folders
+
+
+def test_a_version_that_may_not_be_deleted_keeps_no_run_from_its_start() -> None:
+    """Its deletion is apart: the API server's refusal leaves the rest of the plan as it is."""
+    world = World(refuses=True)
+    world.step()
+    steps = world.step().steps
+    assert [(each.name, each.apart) for each in steps if isinstance(each, Delete)] == [
+        (f"heart-v{number}", "retire") for number in (1, 2, 3, 4)
+    ]
+
+
 def test_nothing_goes_without_a_retention_or_while_a_run_is_under_way() -> None:
     world = World(training=a_training())
     assert (world.step().steps, world.training.status.retired) == ([], [])
-    run = {
-        "number": 7, "trigger": {"type": "Spec"}, "phase": "Running", "job": "j", "startedAt": format_time(NOW)
-    }  # fmt: skip
-    status = TrainingStatus.model_validate({"runs": [run]})
+    status = TrainingStatus.model_validate({"runs": [RUNNING]})
     world = World(training=a_training(retention={"versions": 2}, status=status))
     assert (world.step().steps, world.training.status.retired) == ([], [])
 

@@ -8,7 +8,7 @@ import pytest
 from perennial.api.common import format_time
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FINALIZER, quarantine_annotation
-from perennial.domain.plan import Plan, SetFinalizers
+from perennial.domain.plan import Finalizer, Plan
 from perennial.domain.version import Snapshot, decide
 from tests.unit.training.support import NOW, Cluster, a_deployment, a_training, result
 
@@ -59,12 +59,12 @@ def test_a_version_says_where_it_is_in_use_and_is_held_while_it_is(
     plan = decided(a_version(), *deployments)
     assert plan.status.state == state  # type: ignore[union-attr]
     assert [each.role for each in plan.status.serving] == roles  # type: ignore[union-attr]
-    assert plan.steps == ((SetFinalizers((FINALIZER,)),) if roles else ())
+    assert plan.steps == ((Finalizer(FINALIZER, there=True),) if roles else ())
 
 
-def test_a_version_out_of_use_is_let_go_and_others_finalizers_are_kept() -> None:
+def test_a_version_out_of_use_is_let_go() -> None:
     plan = decided(a_version(finalizers=("backup", FINALIZER)))
-    assert plan.steps == (SetFinalizers(("backup",)),)
+    assert plan.steps == (Finalizer(FINALIZER, there=False),)
 
 
 def test_a_quarantined_version_says_where_and_why() -> None:
@@ -90,7 +90,7 @@ def test_a_rejected_version_names_its_gates() -> None:
 def test_the_deletion_of_a_version_in_use_waits_and_then_goes_on(minutes: int, released: bool) -> None:
     deleted = NOW - timedelta(minutes=minutes)
     plan = decided(a_version(finalizers=(FINALIZER,), deletion_timestamp=deleted), a_deployment("heart-v1"))
-    assert plan.steps == ((SetFinalizers(()),) if released else ())
+    assert plan.steps == ((Finalizer(FINALIZER, there=False),) if released else ())
     assert [event.reason for event in plan.events] == ["ReleasedInUse" if released else "StillInUse"]
     assert (plan.requeue is None) is released
 

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 
 from perennial.api.common import seconds
 from perennial.api.run import Run, Trigger
-from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
+from perennial.contracts.names import FINALIZER_RUN
 from perennial.domain.plan import Delete, Plan
 from perennial.domain.training import attempts, external, polling, progress, reproduce, retire, schedule, triggers
 from perennial.domain.training.interrupt import cancel, interrupted
 from perennial.domain.training.register import fail, register
 from perennial.domain.training.request import Started, job_name, request_of, spec_hash, started
+from perennial.domain.training.rivals import taken_by
 from perennial.domain.training.run import Failed, Lost, Ongoing, Stopped
 from perennial.domain.training.state import JOBS_KEPT, Draft, Render, Snapshot, Trouble, running
 from perennial.domain.training.status import conclude
@@ -34,7 +35,8 @@ def decide(snapshot: Snapshot, now: datetime, render: Render) -> Plan:
     """What is to be done about the ModelTraining; ``render`` makes the manifests."""
     training = snapshot.training
     if training.metadata.deletion_timestamp is not None:
-        return external.let_go(training, now)
+        leaving = FINALIZER_RUN in training.metadata.finalizers
+        return external.let_go(training, now) if leaving else retire.leave(snapshot, now, render)
     draft = Draft.of(snapshot, now)
     latest = snapshot.latest
     schedule.look(draft)
@@ -151,23 +153,13 @@ def _answer(draft: Draft, waiting: triggers.Pending, current: list[triggers.Aske
 
 def _obstacle(draft: Draft) -> Trouble | None:
     """What keeps a run from being started at all."""
-    if taken := _taken_by(draft.training, draft.snapshot.beginning.others):
+    if taken := taken_by(draft.training, draft.snapshot.beginning.others):
         message = (
             f"model {draft.training.spec.model} belongs to the older ModelTraining {taken} of this namespace: "
             "delete one of the two, or give this one another model name"
         )
         return Trouble("ModelNameTaken", message)
     return Trouble(*draft.snapshot.store) if draft.snapshot.store else None
-
-
-def _taken_by(training: ModelTraining, others: tuple[ModelTraining, ...]) -> str:
-    def age(each: ModelTraining) -> tuple[str, str]:
-        created = each.metadata.creation_timestamp
-        return created.isoformat() if created else "", each.metadata.name
-
-    rivals = [each for each in others if each.spec.model == training.spec.model and each.metadata.uid]
-    oldest = min([training, *rivals], key=age)
-    return "" if oldest.metadata.uid == training.metadata.uid else oldest.metadata.name
 
 
 def _next_number(draft: Draft) -> int:

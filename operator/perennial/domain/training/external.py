@@ -11,7 +11,7 @@ from perennial.api.kubeflow import KubeflowRun
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.names import FINALIZER_RUN
-from perennial.domain.plan import Delete, Event, Plan, SetFinalizers, Terminate
+from perennial.domain.plan import Delete, Event, Finalizer, Plan, Terminate
 from perennial.domain.training import kubeflow
 from perennial.domain.training.kubeflow import Target, recorded, server_of
 from perennial.domain.training.register import fail
@@ -112,12 +112,11 @@ def forget(draft: Draft) -> None:
 def hold(draft: Draft) -> None:
     """The finalizer: there while a run is, or may be, in Kubeflow."""
     run = running(draft.status.runs)
-    wanted, finalizers = run is not None and run.kubeflow is not None, draft.training.metadata.finalizers
-    others = tuple(each for each in finalizers if each != FINALIZER_RUN)
-    if wanted and FINALIZER_RUN not in finalizers:
-        draft.steps.insert(0, SetFinalizers((*others, FINALIZER_RUN)))
-    elif not wanted and FINALIZER_RUN in finalizers:
-        draft.steps.append(SetFinalizers(others))
+    wanted, held = run is not None and run.kubeflow is not None, FINALIZER_RUN in draft.training.metadata.finalizers
+    if wanted and not held:
+        draft.steps.insert(0, Finalizer(FINALIZER_RUN, there=True))
+    elif held and not wanted:
+        draft.steps.append(Finalizer(FINALIZER_RUN, there=False))
 
 
 def let_go(training: ModelTraining, now: datetime) -> Plan:
@@ -125,7 +124,7 @@ def let_go(training: ModelTraining, now: datetime) -> Plan:
     metadata = training.metadata
     if FINALIZER_RUN not in metadata.finalizers or metadata.deletion_timestamp is None:
         return Plan()
-    freed = SetFinalizers(tuple(each for each in metadata.finalizers if each != FINALIZER_RUN))
+    freed = Finalizer(FINALIZER_RUN, there=False)
     run = running(training.status.runs)
     if run is None or run.kubeflow is None:
         return Plan(steps=(freed,))

@@ -96,7 +96,8 @@ class Removal:
 
 @dataclass(frozen=True)
 class Registry:
-    """What retention is decided from: the model's versions and deployments, and the removals of files under way.
+    """What retention is decided from: the model's versions, deployments and ModelTrainings, and the removals of files
+    under way; of a ModelTraining that is being deleted also whether its namespace ``ends``.
 
     Read where spec.retention is set, or versions are on their way out.
     """
@@ -104,6 +105,8 @@ class Registry:
     versions: tuple[ModelVersion, ...] = ()
     deployments: tuple[ModelDeployment, ...] = ()
     removals: tuple[Removal, ...] = ()
+    trainings: tuple[ModelTraining, ...] = ()
+    ends: bool = False
 
 
 @dataclass(frozen=True)
