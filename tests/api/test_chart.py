@@ -209,6 +209,7 @@ def test_the_operator_may_do_no_more_than_it_does(server: ApiServer, namespace: 
     assert may("create", "secrets")
     assert server.kubectl("get", "namespace", namespace, f"--as={installed}").returncode == 0
     assert may("delete", "modelversions")
+    assert may("patch", "modeltrainings")
     children = ("services", "configmaps", "deployments.apps", "horizontalpodautoscalers.autoscaling",
                 "poddisruptionbudgets.policy", "httproutes.gateway.networking.k8s.io")  # fmt: skip
     with gateway.installed(server):
@@ -304,7 +305,7 @@ def test_nobody_decides_about_a_version_under_another_name(server: ApiServer, na
     assert decide("bob", "Approved", "bob").returncode == 0
 
 
-def test_after_an_uninstall_versions_in_use_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:
+def test_after_an_uninstall_whatever_was_held_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:
     """What the post-delete hook runs, with the hook's own rights."""
     hooks = [
         each for each in render(namespace, hooks=True)
@@ -312,7 +313,9 @@ def test_after_an_uninstall_versions_in_use_can_be_deleted(server: ApiServer, na
     ]  # fmt: skip
     server.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(hooks))
     used = {**VERSION, "metadata": {"name": "used-v1", "namespace": namespace, "finalizers": ["perennial.dev/in-use"]}}
-    server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(used))
+    retiring = {"name": "retires", "namespace": namespace, "finalizers": ["perennial.dev/files"]}
+    for manifest in (used, {**TRAINING, "metadata": retiring}):
+        server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(manifest))
     kubeconfig = yaml.safe_load(server.kubeconfig.read_text())
     token = server.kubectl("create", "token", "perennial-uninstall", "--namespace", namespace).stdout.strip()
     kubeconfig["users"][0]["user"] = {"token": token}
@@ -323,5 +326,5 @@ def test_after_an_uninstall_versions_in_use_can_be_deleted(server: ApiServer, na
         "PERENNIAL_COMPONENTS_IMAGE": "c:1", "PERENNIAL_SERVING_IMAGE": "s:1", "PERENNIAL_PROMETHEUS_URL": "http://x",
     }  # fmt: skip
     subprocess.run([sys.executable, "-m", "perennial.uninstall"], env=env, check=True, timeout=60, cwd=ROOT)
-    server.kubectl("delete", "mv", "used-v1", "-n", namespace, "--timeout=20s")
+    server.kubectl("delete", "mv/used-v1", "mt/retires", "-n", namespace, "--timeout=20s")
     server.kubectl("delete", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(hooks))

@@ -28,6 +28,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [perennial.dev]
   resources: [modeltrainings, modeldeployments, driftmonitors]
   verbs: [get, list, watch]
+# The finalizer while something of it is left to be ended or deleted.
+- apiGroups: [perennial.dev]
+  resources: [modeltrainings]
+  verbs: [patch]
 # create: only the operator registers versions. patch: quarantine marks, the finalizer while a version is in use.
 # delete: those that a ModelTraining's retention no longer keeps.
 - apiGroups: [perennial.dev]
