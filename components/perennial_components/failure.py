@@ -10,17 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
+from perennial.contracts import names
 from perennial.contracts.request import SQL_URL
-from perennial_components import progress
+from perennial.contracts.result import RunOutcome
+from perennial_components import pod, progress
 
 Reason = Literal[
     "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
 ]
 
+MESSAGE_BYTES = 3072
 FAILURE_FILE = "PERENNIAL_FAILURE_FILE"
 """Environment: where a component leaves a :class:`Failure`; unset outside the runner."""
 
@@ -93,11 +96,36 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def account(component: str, reason: str, message: str) -> RunOutcome:
+    """How a run that failed accounts for itself."""
+    known: Reason = reason if reason in get_args(Reason) else "InternalError"  # type: ignore[assignment]
+    return RunOutcome(succeeded=False, component=component, reason=known, message=shortened(message))
+
+
+def shortened(message: str, limit: int = MESSAGE_BYTES) -> str:
+    """``message`` so that its JSON takes at most ``limit`` bytes; the beginning is kept, where the cause is named."""
+    while len(msgspec.json.encode(message)) > limit:
+        message = message[: int(len(message) * 0.9) - 3].rstrip(".") + "..."
+    return message
+
+
 def _record(failure: Failure) -> None:
     if path := os.environ.get(FAILURE_FILE):
         Path(path).write_bytes(msgspec.json.encode(failure))
     if failure.reason:
         print(f"{failure.component}: {failure.reason}: {failure.message}", file=sys.stderr)
+        if folder := pod.folder():
+            _tell(f"{folder}/{names.FILE_FAILURE}", account(failure.component, failure.reason, failure.message))
+
+
+def _tell(uri: str, told: RunOutcome) -> None:
+    """Leaves the account in the store, where the operator looks for it: of a pod of Kubeflow's it learns nothing."""
+    from perennial.contracts import objects  # noqa: PLC0415 - only runs that fail in Kubeflow pay for it
+
+    try:
+        objects.write(uri, msgspec.json.encode(told), dict(os.environ))
+    except Exception as error:  # noqa: BLE001 - the component fails of its own cause, not of this
+        print(f"the operator is not told: {type(error).__name__}", file=sys.stderr)
 
 
 def _forget() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from perennial.contracts.result import DataSeen, RunOutcome
-from perennial_components.failure import Reason, RunError, last_lines, redact
+from perennial_components.failure import RunError, account, last_lines, redact
 from perennial_components.ingest.core import ingest
-from perennial_components.runner import DEFAULT_TERMINATION_LOG, REQUEST_FILE, TERMINATION_LOG, shortened
+from perennial_components.runner import DEFAULT_TERMINATION_LOG, REQUEST_FILE, TERMINATION_LOG
 from perennial_components.storage import read_request
 
 
@@ -36,14 +36,10 @@ def seen(environ: Mapping[str, str]) -> DataSeen | RunOutcome:
         request = read_request(Path(environ[REQUEST_FILE]).read_text(encoding="utf-8"))
         _, found = ingest(request, environ)
     except RunError as error:
-        return _failed(error.reason, redact(error.message, environ))
+        return account("poll", error.reason, redact(error.message, environ))
     except Exception as error:  # noqa: BLE001 - the operator must learn of it, whatever it is
-        return _failed("InternalError", redact(last_lines(error), environ))
+        return account("poll", "InternalError", redact(last_lines(error), environ))
     return DataSeen(sha256=found.sha256, rows=found.rows)
-
-
-def _failed(reason: Reason, message: str) -> RunOutcome:
-    return RunOutcome(succeeded=False, component="poll", reason=reason, message=shortened(message))
 
 
 if __name__ == "__main__":

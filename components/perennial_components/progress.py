@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import get_args
 
 import msgspec
 
 from perennial.contracts import names
+from perennial.contracts.pipelines import Component
 from perennial.contracts.progress import Progress
+from perennial_components import pod
 
 PROGRESS_FILE = "PERENNIAL_PROGRESS_FILE"
 """Environment: where the runner and the components of a run keep its :class:`_State`; unset outside of the runner."""
@@ -61,7 +64,7 @@ def searching(
     trial: int, trials: int, metric: str, best: float | None, clock: Callable[[], float] = time.monotonic
 ) -> None:
     """Tells of a search, unless something was told within the last ``EVERY`` seconds."""
-    if clock() - _Writing.last >= EVERY and (state := _state()):
+    if clock() - _Writing.last >= EVERY and (state := _state() or _in_kubeflow()):
         _write(state, trial, trials, metric, best)
 
 
@@ -70,6 +73,15 @@ def _state() -> _State | None:
         return msgspec.json.decode(Path(os.environ[PROGRESS_FILE]).read_bytes(), type=_State)
     except (KeyError, OSError, msgspec.DecodeError):
         return None
+
+
+def _in_kubeflow() -> _State | None:
+    """Of the search in a pod of Kubeflow's, which tells itself which component is at work."""
+    folder = pod.folder()
+    if folder is None:
+        return None
+    components = get_args(Component)
+    return _State(f"{folder}/{names.FILE_PROGRESS}", len(components), components.index("tune") + 1, "tune")
 
 
 def _write(state: _State, trial: int = 0, trials: int = 0, metric: str = "", best: float | None = None) -> None:

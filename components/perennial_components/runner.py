@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import obstore.exceptions
@@ -21,7 +21,7 @@ from perennial.contracts.pipeline import lint
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import RunOutcome, RunResult
 from perennial_components import progress
-from perennial_components.failure import FAILURE_FILE, Failure, Reason, RunError, last_lines, redact
+from perennial_components.failure import FAILURE_FILE, Failure, RunError, account, last_lines, redact
 from perennial_components.own import FOLDER
 from perennial_components.storage import read_request, store_message
 from perennial_components.tune.replay import words
@@ -29,7 +29,6 @@ from perennial_components.tune.replay import words
 REQUEST_FILE = "PERENNIAL_REQUEST_FILE"
 TERMINATION_LOG = "PERENNIAL_TERMINATION_LOG"
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
-MESSAGE_BYTES = 3072
 
 
 def main(environ: Mapping[str, str] | None = None) -> int:
@@ -68,12 +67,12 @@ def failed(failure_file: Path, error: Exception) -> RunOutcome:
     if failure_file.exists():
         failure = msgspec.json.decode(failure_file.read_bytes(), type=Failure)
         if failure.reason:
-            return _failure(failure.component, failure.reason, failure.message)
+            return account(failure.component, failure.reason, failure.message)
         message = f"{failure.component} ended without a word: it was killed, most often for want of memory"
-        return _failure(failure.component, "InternalError", message)
+        return account(failure.component, "InternalError", message)
     if isinstance(error, RunError):
-        return _failure("", error.reason, redact(error.message))
-    return _failure("", "InternalError", redact(last_lines(error)))
+        return account("", error.reason, redact(error.message))
+    return account("", "InternalError", redact(last_lines(error)))
 
 
 def _compiled(request: RunRequest, environ: Mapping[str, str]) -> str:
@@ -123,18 +122,6 @@ def _replayed(request: RunRequest, result: bytes) -> str:
     """What became of a replay; "" where it is none."""
     found = msgspec.json.decode(result, type=RunResult).reproduction if request.replay else None
     return words(found) if found else ""
-
-
-def _failure(component: str, reason: str, message: str) -> RunOutcome:
-    known: Reason = reason if reason in get_args(Reason) else "InternalError"  # type: ignore[assignment]
-    return RunOutcome(succeeded=False, component=component, reason=known, message=shortened(message))
-
-
-def shortened(message: str, limit: int = MESSAGE_BYTES) -> str:
-    """``message`` so that its JSON takes at most ``limit`` bytes; the beginning is kept, where the cause is named."""
-    while len(msgspec.json.encode(message)) > limit:
-        message = message[: int(len(message) * 0.9) - 3].rstrip(".") + "..."
-    return message
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from perennial.api.common import Model, Name, Quantity, Status, SubdomainName, Time, rules
+from perennial.contracts.pipelines import Component
 
-Component = Literal["ingest", "check", "split", "tune", "export", "evaluate", "baseline", "register"]
-"""Those of the pipeline that trains."""
 _LABEL = r"^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$"
 _Value = Annotated[str, Field(max_length=63)]
 _Key = Annotated[str, Field(min_length=1, max_length=253, pattern=_LABEL)]

@@ -14,9 +14,9 @@ from perennial.contracts.baseline import Baseline
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Target
 from perennial.contracts.result import RunOutcome, RunResult
-from perennial_components.failure import RunError, redact, reported
+from perennial_components.failure import RunError, redact, reported, shortened
 from perennial_components.pipelines import compile as compiling
-from perennial_components.runner import failed, shortened
+from perennial_components.runner import failed
 from tests.unit.components.support import BOOSTING, DATA, LOGISTIC, request, run
 
 

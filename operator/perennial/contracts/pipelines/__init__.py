@@ -4,6 +4,8 @@ from importlib import resources
 from typing import Literal
 
 Name = Literal["tabular", "own"]
+Component = Literal["ingest", "check", "split", "tune", "export", "evaluate", "baseline", "register"]
+"""Those of tabular, in the order in which they run."""
 
 
 def compiled(name: Name) -> bytes:

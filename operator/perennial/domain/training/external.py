@@ -5,12 +5,14 @@ While one lives, the ModelTraining bears a finalizer: deleted, it is not gone be
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import get_args
 
 from perennial.api.common import seconds
 from perennial.api.kubeflow import KubeflowRun
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.names import FINALIZER_RUN
+from perennial.contracts.pipelines import Component
 from perennial.domain.plan import Delete, Event, Finalizer, Plan, Terminate
 from perennial.domain.training import kubeflow
 from perennial.domain.training.kubeflow import Target, recorded, server_of
@@ -20,7 +22,7 @@ from perennial.domain.training.run import Ongoing
 from perennial.domain.training.state import Draft, Snapshot, Trouble, running
 
 APART = "kubeflow"
-COMPONENTS = 8
+COMPONENTS = len(get_args(Component))
 CONFIGURED_AGAIN = 60.0
 GIVE_UP_AFTER = timedelta(minutes=10)
 """A ModelTraining that is deleted is held so long by a run that cannot be told to end."""
