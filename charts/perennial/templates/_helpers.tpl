@@ -28,6 +28,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [perennial.dev]
   resources: [modeltrainings, modeldeployments, driftmonitors]
   verbs: [get, list, watch]
+{{- if and .Values.kubeflow.endpoint .Values.kubeflow.multiUser }}
+{{ include "perennial.workflowRules" . }}
+{{- end }}
 # The finalizer while something of it is left to be ended or deleted.
 - apiGroups: [perennial.dev]
   resources: [modeltrainings]
@@ -73,17 +76,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
-# The feedback keys are made, never read; of the store's credentials those that can only read.
+# The feedback keys are made, never read; of the store's credentials those that can only read; those of a namespace for
+# a Kubeflow of its own.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [create]
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [perennial-store-read]
+  resourceNames: [perennial-store-read, perennial-kubeflow]
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* By these Kubeflow runs whose workflow was deleted are known to be lost. */}}
+{{- define "perennial.workflowRules" -}}
+- apiGroups: [argoproj.io]
+  resources: [workflows]
+  verbs: [list]
 {{- end }}
 
 {{/* What all pods of the chart have in common: the restricted Pod Security Standard. */}}
@@ -126,6 +137,29 @@ env:
 {{- end }}
 {{- if .Values.prometheus.authSecret }}
 - {name: PERENNIAL_PROMETHEUS_AUTH, value: /etc/perennial/prometheus-auth}
+{{- end }}
+{{- with .Values.kubeflow }}
+{{- if .endpoint }}
+- {name: PERENNIAL_KUBEFLOW_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: PERENNIAL_KUBEFLOW_MULTI_USER, value: {{ .multiUser | quote }}}
+- {name: PERENNIAL_KUBEFLOW_CACHING, value: {{ .caching | quote }}}
+- {name: PERENNIAL_KUBEFLOW_UI, value: {{ .ui | quote }}}
+- {name: PERENNIAL_KUBEFLOW_EXPERIMENT, value: {{ .experiment | quote }}}
+- {name: PERENNIAL_KUBEFLOW_PIPELINE_ROOT, value: {{ .pipelineRoot | quote }}}
+- {name: PERENNIAL_KUBEFLOW_SERVICE_ACCOUNT, value: {{ .serviceAccount | quote }}}
+{{- if not .multiUser }}
+- {name: PERENNIAL_KUBEFLOW_NAMESPACE, value: {{ .namespace | quote }}}
+{{- end }}
+{{- with .headers }}
+- {name: PERENNIAL_KUBEFLOW_HEADERS, value: {{ toJson . | quote }}}
+{{- end }}
+{{- if .caSecret }}
+- {name: PERENNIAL_KUBEFLOW_CA, value: /etc/perennial/kubeflow-ca}
+{{- end }}
+{{- if or .authSecret .tokenAudience }}
+- {name: PERENNIAL_KUBEFLOW_AUTH, value: /etc/perennial/kubeflow-auth}
+{{- end }}
+{{- end }}
 {{- end }}
 - {name: PERENNIAL_NAMESPACES, value: {{ join "," .Values.namespaces | quote }}}
 - {name: PERENNIAL_LEASE_NAMESPACE, value: {{ .Release.Namespace | quote }}}
