@@ -48,7 +48,9 @@ async def test_a_run_is_cancelled_and_what_is_asked_meanwhile_waits(person: Pers
     assert (answer.code, answer.out) == (0, "a run of heart is asked for\n")
     assert "run 2 of heart is under way" in answer.err
     # The second request has not been heard: this one takes its place.
-    assert "run 2: Cancelled" in await person.said("cancel", "heart")
+    said = await person.said("cancel", "heart")
+    assert "run 2: Cancelled" in said
+    assert said.strip().endswith(" of admin")
     assert (await status(person.world))["runCounter"] == 2
     answer = await person.run("cancel", "heart")
     assert answer.code == 1

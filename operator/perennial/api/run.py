@@ -90,7 +90,7 @@ class Trigger(Status):
     id: str = Field(
         default="", max_length=128, description="Spec hash, action id, request id, digest of the data, or time."
     )
-    by: str = Field(default="", max_length=256, description="Who asked, such as DriftMonitor/heart-disease.")
+    by: str = Field(default="", max_length=256, description="Who asked: DriftMonitor/<name>, or a user's name.")
 
 
 class Run(Status):

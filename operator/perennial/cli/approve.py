@@ -3,20 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from perennial.adapters.kubernetes import ApiError, Conflict
+from perennial.adapters.kubernetes import Conflict
 from perennial.api.common import format_time
 from perennial.api.version import ModelVersion
-from perennial.cli.cluster import Cluster, Target, connect
+from perennial.cli.cluster import Target, connect
 from perennial.contracts.names import ANNOTATION_APPROVAL_REASON, ANNOTATION_APPROVED_AT, ANNOTATION_APPROVED_BY
 
 Json = dict[str, Any]
-_UNKNOWN = frozenset({403, 404})
 
 
 async def decide(target: Target, name: str, approval: str, reason: str) -> str:
     """Sets the approval of the ModelVersion ``name``; what came of it, in one sentence. Raises click.ClickException."""
     async with connect(target) as cluster:
-        who = await _whoami(cluster)
+        who = await cluster.whoami()
         while True:
             raw = await cluster.read(ModelVersion, name)
             before = raw["spec"]["approval"]
@@ -43,13 +42,3 @@ def decided(raw: Json, approval: str, who: str, reason: str, now: datetime) -> J
         "metadata": {**raw["metadata"], "annotations": annotations},
         "spec": {**raw["spec"], "approval": approval},
     }
-
-
-async def _whoami(cluster: Cluster) -> str:
-    """The person's user name; empty where the API server does not tell it."""
-    try:
-        return await cluster.api.whoami()
-    except ApiError as error:
-        if error.status not in _UNKNOWN:
-            raise
-        return ""

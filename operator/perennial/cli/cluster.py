@@ -51,6 +51,15 @@ class Cluster:
             raise click.ClickException(f"there is no {kind.KIND} {name} in the namespace {self.namespace}")
         return found
 
+    async def whoami(self) -> str:
+        """The person's user name; empty where the API server does not tell it."""
+        try:
+            return await self.api.whoami()
+        except ApiError as error:
+            if error.status not in {403, 404}:
+                raise
+            return ""
+
 
 def place(name: str, default: type[Object]) -> tuple[type[Object], str]:
     """Kind and name from ``heart``, ``md/heart`` or ``modeldeployments/heart``. Raises click.UsageError."""

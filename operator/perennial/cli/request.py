@@ -86,7 +86,9 @@ async def cancel(target: Target, name: str, patience: float) -> str:
     async with connect(target) as cluster:
         raw = await cluster.read(ModelTraining, name)
         answered = await handled(cluster, ModelTraining, name, f"cancel/{raw['spec']['model']}", patience)
-        return run_sentence(_newest(answered))
+        # The next run may have started since.
+        runs = (answered.get("status") or {}).get("runs") or ()
+        return run_sentence(next((run for run in runs if run["phase"] == "Cancelled"), {}))
 
 
 async def _run_for(cluster: Cluster, raw: Json, what: str, patience: float, *, wait: bool) -> int | None:
@@ -114,11 +116,11 @@ async def _look(cluster: Cluster, name: str) -> View:
 
 
 async def annotate(cluster: Cluster, kind: type[Object], name: str, what: str) -> str:
-    """Writes the request; its id."""
+    """Writes the request, of a ModelTraining with the person's name; its id."""
     identity = str(uuid.uuid4())
-    await cluster.api.annotate(
-        API_VERSION, kind.KIND, cluster.namespace, name, {ANNOTATION_REQUEST: f"{what}/{identity}"}
-    )
+    who = await cluster.whoami() if kind is ModelTraining else ""
+    asked = "/".join(filter(None, (what, identity, who)))
+    await cluster.api.annotate(API_VERSION, kind.KIND, cluster.namespace, name, {ANNOTATION_REQUEST: asked})
     return identity
 
 

@@ -17,7 +17,9 @@ LABEL_NAME = "app.kubernetes.io/name"
 MANAGED_BY = "perennial"
 
 ANNOTATION_REQUEST = f"{GROUP}/request"
-"""``<verb>/<target version>/<uuid>``: an imperative request; the handled uuid stands in the status."""
+"""``<verb>/<target version>/<uuid>``: an imperative request; the handled uuid stands in the status. On a ModelTraining
+``/<user>`` may follow: who asks.
+"""
 QUARANTINE_GROUP = f"quarantine.{GROUP}"
 """``quarantine.perennial.dev/<deployment>`` on a ModelVersion: JSON with reason and since."""
 LABEL_APPROVAL = f"{GROUP}/approval"

@@ -57,13 +57,41 @@ def test_a_request_cancels_the_run_under_way_and_its_job_goes() -> None:
     cluster.request("cancel/heart/u2")
     cluster.settle()
     assert (cluster.run.phase, cluster.run.outcome) == ("Cancelled", "Cancelled")
-    assert "by request u2" in cluster.run.message
+    assert cluster.run.message == "it was cancelled by request u2"
     assert cluster.status.phase == "Cancelled"
     assert cluster.status.handled_request == "u2"
     assert job not in cluster.jobs
     assert job not in cluster.config_maps
     assert cluster.status.latest_version == "heart-v1"
     assert cluster.status.run_counter == 2
+
+
+def test_who_asked_stands_with_what_became_of_it() -> None:
+    cluster = running()
+    assert (cluster.run.trigger.id, cluster.run.trigger.by) == ("u1", "")
+    cluster.request("cancel/heart/u2/system:serviceaccount:ci/robot")
+    cluster.settle()
+    assert cluster.run.message == "it was cancelled by request u2 of system:serviceaccount:ci/robot"
+    cluster.request("train/heart/u3/alice")
+    cluster.settle()
+    assert (cluster.run.trigger.id, cluster.run.trigger.by) == ("u3", "alice")
+    assert "run 3 starts: alice requested it (u3)" in cluster.said("RunStarted")
+    cluster.end_run()
+    cluster.settle()
+    assert cluster.versions["heart-v2"].spec.record.trigger.by == "alice"
+
+
+@pytest.mark.parametrize("wrong", ["train", "train/heart", "train/heart/", "stop/heart/u2"])
+def test_a_request_that_cannot_be_read_is_refused_at_once_though_a_run_is_under_way(wrong: str) -> None:
+    cluster = running()
+    cluster.request(wrong)
+    cluster.settle()
+    [said] = cluster.said("RequestRefused")
+    assert "was refused" in said
+    assert (cluster.run.phase, cluster.status.handled_request) == (
+        "Running",
+        wrong.rpartition("/")[2] if "stop" in wrong else wrong,
+    )
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])

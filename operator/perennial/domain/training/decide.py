@@ -83,7 +83,7 @@ def _start(draft: Draft) -> None:
         _answer(draft, waiting, current)
         draft.event("RunStarted", f"run {number} starts: {triggers.because(trigger, current)}")
     elif reproduced is not None and waiting.request is not None:
-        number = _add(draft, Trigger(type="Request", id=waiting.request.id), reproduced)
+        number = _add(draft, triggers.asked_for(waiting.request), reproduced)
         draft.set(handled_request=waiting.request.id)
         draft.event("RunStarted", f"run {number} starts: it is to reproduce {reproduced.metadata.name}")
 
@@ -132,8 +132,7 @@ def _refuse_request(draft: Draft, request: triggers.Request | None) -> None:
     if not why and draft.training.spec.suspend:
         why = "spec.suspend is true; set it to false, and ask again"
     if why:
-        draft.set(handled_request=request.id)
-        draft.event("RequestRefused", f"request {request.id} was refused: {why}", warning=True)
+        triggers.refuse(draft, request, why)
 
 
 def _answer(draft: Draft, waiting: triggers.Pending, current: list[triggers.Asked]) -> None:

@@ -25,9 +25,12 @@ def interrupted(draft: Draft, run: Run) -> bool:
     waiting = triggers.pending(training, monitors, draft.now)
     request = waiting.request
     if request and request.verb == triggers.CANCEL and not request.refusal:
-        _stop(draft, run, "Cancelled", f"it was cancelled by request {request.id}")
+        of = f" of {request.by}" if request.by else ""
+        _stop(draft, run, "Cancelled", f"it was cancelled by request {request.id}{of}")
         draft.set(handled_request=request.id)
         return True
+    if request and request.refusal:
+        triggers.refuse(draft, request, request.refusal)
     policy = training.spec.concurrency_policy
     if policy == "Forbid":
         _drop(draft, run, waiting)

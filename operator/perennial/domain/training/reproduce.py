@@ -28,9 +28,7 @@ def wanted(draft: Draft, request: triggers.Request | None) -> ModelVersion | Non
     found = next((each for each in versions if each.metadata.name == request.about), None)
     model = draft.training.spec.model
     if found is None or found.spec.record.model != model:
-        why = f"there is no ModelVersion {request.about} of the model {model}"
-        draft.set(handled_request=request.id)
-        draft.event("RequestRefused", f"request {request.id} was refused: {why}", warning=True)
+        triggers.refuse(draft, request, f"there is no ModelVersion {request.about} of the model {model}")
         return None
     return found
 

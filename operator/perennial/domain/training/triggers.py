@@ -17,12 +17,13 @@ from perennial.api.verdict import Action
 from perennial.contracts.names import ANNOTATION_REQUEST
 from perennial.domain.training import schedule
 from perennial.domain.training.request import spec_hash
+from perennial.domain.training.state import Draft
 
 HANDLED_LIMIT = 50
 SUSPENDED = "Suspended"
 """Outcome of a run that spec.suspend ended."""
 TRAIN, CANCEL, REPRODUCE = "train", "cancel", "reproduce"
-_ID_LIMIT = 128
+_ID_LIMIT, _BY_LIMIT = 128, 256
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Asked:
 @dataclass(frozen=True)
 class Request:
     """What a person asks for by annotation, ``about`` a model or a version; ``refusal`` says why it is not done,
-    whatever the state of things.
+    whatever the state of things. ``by`` is the user's name, where the annotation has it.
     """
 
     id: str
     verb: str = ""
     about: str = ""
     refusal: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,23 @@ def first(waiting: Pending, current: Sequence[Asked]) -> Trigger | None:
     if current:
         return Trigger(type="Drift", id=current[0].action.id, by=f"DriftMonitor/{current[0].monitor}")
     if waiting.request and waiting.request.verb == TRAIN and not waiting.request.refusal:
-        return Trigger(type="Request", id=waiting.request.id)
+        return asked_for(waiting.request)
     if waiting.data:
         return Trigger(type="Data", id=waiting.data)
     if waiting.schedule:
         return Trigger(type="Schedule", id=waiting.schedule)
     return None
+
+
+def asked_for(request: Request) -> Trigger:
+    """The trigger of a run that a person asks for."""
+    return Trigger(type="Request", id=request.id, by=request.by)
+
+
+def refuse(draft: Draft, request: Request, why: str) -> None:
+    """Says to a person why nothing comes of the request, which is heard with that."""
+    draft.set(handled_request=request.id)
+    draft.event("RequestRefused", f"request {request.id} was refused: {why}", warning=True)
 
 
 def because(trigger: Trigger, current: Sequence[Asked]) -> str:
@@ -144,7 +157,7 @@ def because(trigger: Trigger, current: Sequence[Asked]) -> str:
         case "Spec":
             return "the spec is new or has changed"
         case "Request":
-            return f"it was requested ({trigger.id})"
+            return f"{trigger.by} requested it ({trigger.id})" if trigger.by else f"it was requested ({trigger.id})"
         case "Data":
             return f"the data have changed (SHA-256 {trigger.id[:12]}…)"
         case "Schedule":
@@ -155,13 +168,13 @@ def because(trigger: Trigger, current: Sequence[Asked]) -> str:
 
 
 def _request(value: str) -> Request | None:
-    parts = value.split("/")
+    parts = value.split("/", 3)
     if not value:
         return None
-    if len(parts) != 3 or not parts[2]:
+    if len(parts) < 3 or not parts[2]:
         said = f"{value[:200]!r} does not read <verb>/<model>/<id>; write {TRAIN}/<model>/<a new id>"
         return Request(value[:_ID_LIMIT], refusal=said)
-    verb, identity = parts[0], parts[2][:_ID_LIMIT]
+    verb, identity, by = parts[0], parts[2][:_ID_LIMIT], parts[3][:_BY_LIMIT] if len(parts) > 3 else ""
     verbs = (TRAIN, CANCEL, REPRODUCE)
     refusal = "" if verb in verbs else f"a ModelTraining knows the verbs {', '.join(verbs)}, not {verb!r}"
-    return Request(identity, verb, parts[1], refusal)
+    return Request(identity, verb, parts[1], refusal, by)
