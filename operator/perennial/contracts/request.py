@@ -148,9 +148,11 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
 
 
 class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """The deployed version that a challenger meets; ``split`` is what it was trained with.
+    """The deployed version that a challenger meets; ``split`` is what it was trained with, ``request`` is what the run
+    that made it was asked (None: it is not known any more).
 
-    They are compared by ``metric`` (empty: the run's own), in which the challenger is to gain ``min_improvement``.
+    They are compared by ``metric`` (empty: the run's own), in which the challenger is to gain ``min_improvement``, and
+    with a ``confidence`` to do so with this probability.
     """
 
     version: str
@@ -159,6 +161,46 @@ class Champion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     split: Split
     metric: str = ""
     min_improvement: float = 0.0
+    confidence: float | None = None
+    request: Artifact | None = None
+
+
+MIN_ROWS = 20
+"""Rows of a slice from which it is judged, where a gate says nothing."""
+
+
+class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A bound on ``metric`` over the held-out rows; with ``by`` for every value of that column that has ``min_rows`` of
+    them.
+    """
+
+    metric: str
+    min: float | None = None
+    max: float | None = None
+    by: str = ""
+    min_rows: int = MIN_ROWS
+
+
+class FairnessGate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A bound on what lies between the values of ``by`` in ``metric``: on the greatest figure less the smallest, or on
+    the share of the greatest that the smallest is.
+    """
+
+    metric: str
+    by: str
+    max_difference: float | None = None
+    min_ratio: float | None = None
+    min_rows: int = MIN_ROWS
+
+
+class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What the version must show to be fit to serve: ``bounds`` are the spec's evaluation.gates. Who approves one that
+    does: nobody, or with ``approval`` Manual a person.
+    """
+
+    bounds: tuple[Gate, ...] = ()
+    fairness: tuple[FairnessGate, ...] = ()
+    approval: Literal["Automatic", "Manual"] = "Automatic"
 
 
 class Tracking(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -188,11 +230,14 @@ class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     image: str
 
 
-class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
     after the first, 0 is for ever; ``pruning`` Median ends a trial whose first folds are worse than the median's. The
     rows are in files of ``format`` at ``source``, or ``source`` is "" and they are what ``sql`` gives.
+
+    Fields at their defaults are left out of the JSON: a version is reproduced in the image that it was made by, which
+    refuses fields that it does not know. A run without ``gates`` says nothing of its verdict.
     """
 
     namespace: str
@@ -227,3 +272,4 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     replay: Replay | None = None
     format: Literal["CSV", "Parquet"] = "CSV"
     sql: SqlSource | None = None
+    gates: Gates | None = None

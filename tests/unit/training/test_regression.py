@@ -5,13 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from perennial.api.evaluation import ChampionGate, Evaluation
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.request import Artifact, Champion, RunRequest, Split
 from perennial.contracts.result import ChampionMetrics, RunResult
 from perennial.contracts.signature import Input, Signature
-from perennial.domain.gates import evaluate
+from perennial.domain.gates import judged
 from perennial.domain.training.record import Malformed, read_result, score
 from perennial.domain.training.request import Started, spec_hash, started
 from tests.unit.training.support import NOW, ROOT, a_training, result
@@ -62,16 +61,16 @@ def test_a_result_of_the_other_task_is_malformed() -> None:
 
 
 def test_the_smaller_error_wins_and_a_greater_one_than_the_gate_fails() -> None:
-    spec = a_regression().spec.evaluation
-    worse = evaluate(spec, measured(ChampionMetrics("d-v1", {"rmse": 50.0}, 76), rmse=55.0, mae=61.0), CHAMPION, SPLIT)
+    spec = a_regression().spec
+    worse = judged(spec, measured(ChampionMetrics("d-v1", {"rmse": 50.0}, 76), rmse=55.0, mae=61.0), CHAMPION, SPLIT)
     assert [gate.passed for gate in worse.gates] == [False]
     assert worse.champion is not None
     assert worse.champion.verdict == "Worse"
     assert worse.champion.message.startswith("rmse 55.000 against d-v1's 50.000")
-    better = evaluate(spec, measured(ChampionMetrics("d-v1", {"rmse": 56.0}, 76), rmse=55.0, mae=59.0), CHAMPION, SPLIT)
+    better = judged(spec, measured(ChampionMetrics("d-v1", {"rmse": 56.0}, 76), rmse=55.0, mae=59.0), CHAMPION, SPLIT)
     assert better.passed
-    by_share = Evaluation(champion=ChampionGate(metric="r2"))
-    lost = evaluate(by_share, measured(ChampionMetrics("d-v1", {"r2": 0.5}, 76), r2=0.4), CHAMPION, SPLIT)
+    by_share = a_regression(evaluation={"champion": {"metric": "r2"}}).spec
+    lost = judged(by_share, measured(ChampionMetrics("d-v1", {"r2": 0.5}, 76), r2=0.4), CHAMPION, SPLIT)
     assert lost.champion is not None
     assert lost.champion.verdict == "Worse", "of R2, more is better"
 

@@ -57,6 +57,9 @@ def test_a_version_is_fitted_again_as_it_was_asked_for_in_the_image_that_made_it
     assert (begun.request.run, begun.request.output) == (2, f"{ROOT}/cardio/heart/2")
     assert (begun.request.replay.version, begun.request.replay.model_sha256) == ("heart-v1", MODEL)
     assert "to reproduce heart-v1" in cluster.condition("Running")[2]
+    written = msgspec.json.decode(cluster.config_maps[run.job]["data"][ASKED])
+    assert written["slices"] == []
+    assert not {"gates", "champion", "tracking"} & set(written), "an older image refuses fields that it does not know"
 
 
 @pytest.mark.parametrize(("found", "outcome"), [(MODEL, "Reproduced"), ("f" * 64, "Differs")])

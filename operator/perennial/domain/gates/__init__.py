@@ -1,54 +1,68 @@
-"""Gates: what a version must show before it is fit to serve. Fails closed: what cannot be judged has not passed."""
+"""Gates as a spec asks for them, judged by the contract's functions, and kept in a version's record."""
 
-from dataclasses import dataclass
+import msgspec
 
-from perennial.api.evaluation import Evaluation
+from perennial.api import evaluation as api
+from perennial.api.evaluation import DEFAULT_METRIC
+from perennial.api.training import TrainingSpec
 from perennial.api.version import ChampionRecord, GateRecord
-from perennial.contracts.request import Champion, Split
+from perennial.contracts.gates import Verdict, evaluate
+from perennial.contracts.request import MIN_ROWS, Champion, FairnessGate, Gate, Gates, Split
 from perennial.contracts.result import RunResult
-from perennial.domain.gates.bounds import judge
-from perennial.domain.gates.champion import compare
-from perennial.domain.gates.fairness import between
 
-__all__ = ["Verdict", "between", "compare", "evaluate", "judge"]
+_MESSAGE, _LIMIT = 512, 64
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The gates' records in the spec's order, fairness last, and the champion's (None where none is to be met)."""
-
-    gates: tuple[GateRecord, ...]
-    champion: ChampionRecord | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the version is fit to serve; an inconclusive comparison keeps nobody out."""
-        return not self.failures and not self.champion_kept
-
-    @property
-    def failures(self) -> tuple[GateRecord, ...]:
-        """The gates that failed."""
-        return tuple(gate for gate in self.gates if not gate.passed)
-
-    @property
-    def champion_kept(self) -> bool:
-        """Whether the deployed version was found to be better, or the new one is not as surely so as it has to be."""
-        return self.champion is not None and self.champion.verdict in {"Worse", "Unproven"}
-
-    @property
-    def message(self) -> str:
-        """What kept the version out, for people; empty where it passed."""
-        reasons = [gate.message for gate in self.failures]
-        if self.champion is not None and self.champion_kept:
-            reasons.append(self.champion.message)
-        return "; ".join(reasons)
+def gates_of(spec: TrainingSpec) -> Gates:
+    """What ``spec`` asks of a version."""
+    asked = spec.evaluation
+    return Gates(tuple(map(_gate, asked.gates)), tuple(map(_fairness, asked.fairness)), spec.approval)
 
 
-def evaluate(evaluation: Evaluation, result: RunResult, champion: Champion | None, split: Split) -> Verdict:
-    """The verdict on ``result``. ``champion`` is the one that the run was asked to meet, ``split`` the run's own."""
-    bounds = [judge(gate, result) for gate in evaluation.gates]
-    fairness = [between(gate, result.slices) for gate in evaluation.fairness]
-    return Verdict(
-        gates=(*bounds, *fairness),
-        champion=compare(evaluation.champion, result, champion, split) if evaluation.champion and champion else None,
+def met_by(champion: Champion, spec: TrainingSpec) -> Champion:
+    """``champion`` with what ``spec`` asks of the version that meets it."""
+    gate = spec.evaluation.champion or api.ChampionGate()
+    return msgspec.structs.replace(
+        champion,
+        metric=gate.metric or DEFAULT_METRIC[spec.task],
+        min_improvement=gate.min_improvement,
+        confidence=gate.confidence,
     )
+
+
+def judged(spec: TrainingSpec, result: RunResult, champion: Champion | None, split: Split) -> Verdict:
+    """The verdict on ``result`` by what ``spec`` asks: of the run's own words only its figures count. ``champion`` is
+    the one that the run was asked to meet, ``split`` the run's own.
+    """
+    met = met_by(champion, spec) if champion and spec.evaluation.champion else None
+    return evaluate(gates_of(spec), met, split, result)
+
+
+def gate_records(verdict: Verdict) -> list[GateRecord]:
+    """The gates as a version records them, with texts of the length that it holds."""
+    return [
+        GateRecord.model_validate({
+            "metric": gate.metric, "by": gate.by, "limit": gate.limit[:_LIMIT], "value": gate.value,
+            "passed": gate.passed, "message": gate.message[:_MESSAGE],
+        })
+        for gate in verdict.gates
+    ]  # fmt: skip
+
+
+def champion_record(verdict: Verdict) -> ChampionRecord | None:
+    """The meeting with the champion, likewise; None where there was none."""
+    met = verdict.champion
+    if met is None:
+        return None
+    return ChampionRecord.model_validate({
+        "version": met.version, "metrics": met.metrics, "rows": met.rows, "verdict": met.verdict,
+        "gain": None if met.gain is None else msgspec.to_builtins(met.gain), "message": met.message[:_MESSAGE],
+    })  # fmt: skip
+
+
+def _gate(given: api.Gate) -> Gate:
+    return Gate(given.metric, given.min, given.max, given.by or "", given.min_rows or MIN_ROWS)
+
+
+def _fairness(given: api.FairnessGate) -> FairnessGate:
+    return FairnessGate(given.metric, given.by, given.max_difference, given.min_ratio, given.min_rows or MIN_ROWS)

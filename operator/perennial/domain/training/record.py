@@ -21,6 +21,7 @@ from perennial.api.version import (
     Score,
     SliceRecord,
 )
+from perennial.contracts.gates import Verdict
 from perennial.contracts.names import (
     FILE_BASELINE,
     FILE_SIGNATURE,
@@ -32,7 +33,7 @@ from perennial.contracts.names import (
 )
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import LOWER_IS_BETTER, RunResult, Tracked
-from perennial.domain.gates import Verdict
+from perennial.domain.gates import champion_record, gate_records
 from perennial.domain.split import split_record
 from perennial.domain.training.request import Started
 
@@ -143,8 +144,8 @@ def record(training: ModelTraining, run: Run, begun: Started, result: RunResult,
         metrics=result.metrics,
         intervals={name: IntervalRecord(low=each.low, high=each.high) for name, each in result.intervals.items()},
         slices=_slices(result),
-        gates=list(verdict.gates),
-        champion=verdict.champion,
+        gates=gate_records(verdict),
+        champion=champion_record(verdict),
         data=_data(_source(spec.data.source), result),
         split=split_record(begun.request.split),
         artifacts={name: _artifact(artifact) for name, artifact in sorted(result.artifacts.items())},

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from perennial.api.run import Run
 from perennial.api.version import ModelVersion
+from perennial.contracts.gates import Verdict
 from perennial.contracts.result import RunResult
-from perennial.domain.gates import Verdict, evaluate
+from perennial.domain.gates import judged
 from perennial.domain.plan import Create
 from perennial.domain.training.record import Malformed, finish_time, is_ours, manifest, read_result, score, version_name
 from perennial.domain.training.request import Started, split
@@ -86,7 +87,7 @@ def _reserve(draft: Draft, run: Run, fetched: Fetched, versions: Sequence[ModelV
 
 
 def _make(draft: Draft, run: Run, begun: Started, result: RunResult) -> ModelVersion:
-    verdict = evaluate(begun.spec.evaluation, result, begun.request.champion, split(begun.spec))
+    verdict = judged(begun.spec, result, begun.request.champion, split(begun.spec))
     made = manifest(draft.training, run, begun, result, verdict, insists=draft.snapshot.following.insists)
     name, figure = made["metadata"]["name"], score(result, begun).text
     draft.steps.append(Create(made))

@@ -15,12 +15,14 @@ from pydantic import ValidationError
 from perennial.api.candidates import CandidateSpec, FeaturesSpec
 from perennial.api.common import seconds
 from perennial.api.data import DataSpec, Source
-from perennial.api.evaluation import DEFAULT_METRIC, ChampionGate, Evaluation
+from perennial.api.evaluation import DEFAULT_METRIC, Evaluation
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining, TrainingSpec
 from perennial.api.version import ArtifactRecord, ModelVersion
 from perennial.contracts import request as contract
 from perennial.contracts.names import FILE_SIGNATURE, model_file
+from perennial.contracts.result import FILE_REQUEST
+from perennial.domain.gates import gates_of, met_by
 from perennial.domain.plan import short_hash
 from perennial.domain.split import recorded_split
 from perennial.domain.training import preparation
@@ -152,6 +154,7 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         pruning=spec.tuning.pruning,
         format=spec.data.source.format,
         sql=_sql(spec.data.source),
+        gates=gates_of(spec),
     )
     return Started(request=request, spec=spec)
 
@@ -236,18 +239,19 @@ def _preprocessing(features: FeaturesSpec) -> contract.Preprocessing:
 
 
 def _champion(version: ModelVersion, spec: TrainingSpec) -> contract.Champion | None:
-    record, gate = version.spec.record, spec.evaluation.champion or ChampionGate()
+    record = version.spec.record
     model = model_file(record.artifacts)
     if model not in record.artifacts or FILE_SIGNATURE not in record.artifacts:
         return None
-    return contract.Champion(
+    asked = record.artifacts.get(FILE_REQUEST)
+    champion = contract.Champion(
         version=version.metadata.name,
         model=_artifact(record.artifacts[model]),
         signature=_artifact(record.artifacts[FILE_SIGNATURE]),
         split=recorded_split(record.split),
-        metric=gate.metric or DEFAULT_METRIC[spec.task],
-        min_improvement=gate.min_improvement,
+        request=_artifact(asked) if asked else None,
     )
+    return met_by(champion, spec)
 
 
 def _artifact(record: ArtifactRecord) -> contract.Artifact:
@@ -267,5 +271,5 @@ def replay_of(original: contract.RunRequest, version: ModelVersion, run: int, fo
         model_sha256=record.artifacts[model_file(record.artifacts)].sha256,
     )
     return msgspec.structs.replace(
-        original, run=run, output=folder, seed=record.seed, replay=replay, champion=None, tracking=None
+        original, run=run, output=folder, seed=record.seed, replay=replay, champion=None, tracking=None, gates=None
     )

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 
-from perennial.api.evaluation import FairnessGate
-from perennial.api.version import GateRecord
+from perennial.contracts.gates.bounds import measured
+from perennial.contracts.gates.judged import Judged
+from perennial.contracts.gates.words import TOLERANCE, apart, short
+from perennial.contracts.request import FairnessGate
 from perennial.contracts.result import SliceMetrics
-from perennial.domain.gates.bounds import measured
-from perennial.domain.gates.words import MIN_ROWS, TOLERANCE, apart, record, short
 
 
-def between(gate: FairnessGate, slices: Sequence[SliceMetrics]) -> GateRecord:
-    """The record of one fairness gate; ``slices`` are the run's. Two values at least have to be comparable."""
+def between(gate: FairnessGate, slices: Sequence[SliceMetrics]) -> Judged:
+    """One fairness gate; ``slices`` are the run's. Two values at least have to be comparable."""
     here = [each for each in slices if each.column == gate.by]
     judged = measured(here, gate.metric, gate.min_rows)
     if len(judged) < 2:
-        least = gate.min_rows or MIN_ROWS
         why = "the run measured no slices of it"
         if here:
-            why = f"it is known for {len(judged)} of its {len(here)} values with at least {least} held-out rows"
+            why = f"it is known for {len(judged)} of its {len(here)} values with at least {gate.min_rows} held-out rows"
         message = f"{gate.metric} cannot be compared by {gate.by}: {why}; it takes two"
-        return record(gate.metric, gate.by, _limit(gate), None, passed=False, message=message)
+        return Judged(gate.metric, gate.by, _limit(gate), None, passed=False, message=message)
     (low, lowest), (high, highest) = min(judged, key=_figure), max(judged, key=_figure)
     value, passed = _held(gate, low, high)
     low_text, high_text = apart(low, high, 2)
@@ -32,7 +31,7 @@ def between(gate: FairnessGate, slices: Sequence[SliceMetrics]) -> GateRecord:
     )
     if skipped := len(here) - len(judged):
         message += f"; {skipped} of {len(here)} values were not compared"
-    return record(gate.metric, gate.by, _limit(gate), value, passed=passed, message=message)
+    return Judged(gate.metric, gate.by, _limit(gate), value, passed, message, (lowest, highest))
 
 
 def _held(gate: FairnessGate, low: float, high: float) -> tuple[float, bool]:

@@ -1,21 +1,6 @@
 """Figures and their bounds as a person reads them."""
 
-from perennial.api.evaluation import FairnessMetric
-from perennial.api.version import GateRecord
-
-MIN_ROWS = 20
-"""Rows of a slice from which it is judged, where the gate says nothing."""
 TOLERANCE = 1e-12
-MESSAGE_LIMIT = 512
-
-
-def record(
-    metric: FairnessMetric, by: str, limit: str, value: float | None, *, passed: bool, message: str
-) -> GateRecord:
-    """The record of a gate on ``metric``, with texts of the length that it holds."""
-    return GateRecord(
-        metric=metric, by=by, limit=limit[:64], value=value, passed=passed, message=message[:MESSAGE_LIMIT]
-    )
 
 
 def short(value: float) -> str:
