@@ -93,6 +93,14 @@ class Trigger(Status):
     by: str = Field(default="", max_length=256, description="Who asked: DriftMonitor/<name>, or a user's name.")
 
 
+class Leader(Status):
+    """One of a run's best candidates."""
+
+    algorithm: str = Field(max_length=64, description="The estimator.")
+    score: float = Field(description="Mean of the tuned metric over the folds, at its best setting.")
+    trials: int = Field(description="How many settings of it were tried.")
+
+
 class Run(Status):
     """One run of the training."""
 
@@ -125,6 +133,11 @@ class Run(Status):
     )
     message: str = Field(default="", max_length=4096, description="The outcome for people.")
     score: str = Field(default="", max_length=64, description="The figure to know it by, such as roc_auc 0.912.")
+    leaderboard: list[Leader] = Field(
+        default=[],
+        max_length=3,
+        description="Its best candidates, the winner first. The version's record has more rows, with their parameters.",
+    )
 
 
 class ScheduleStatus(Status):

@@ -63,7 +63,8 @@ def _simple(kind: type[Object], raw: Json, now: datetime) -> Tree:
         if value := _at(raw, path):
             fields.add_row(Text(title, "bold"), Text(str(value)))
     root.add(fields)
-    for line in (*_runs(raw, now), *_places(raw)):
+    _add_runs(root, raw, now)
+    for line in _places(raw):
         root.add(line)
     if conditions := _conditions(raw):
         root.add(_condition_table(conditions, now))
@@ -82,15 +83,22 @@ def _condition_table(conditions: Sequence[Json], now: datetime) -> Table:
     return table
 
 
-def _runs(raw: Json, now: datetime) -> Iterable[Text]:
+def _add_runs(root: Tree, raw: Json, now: datetime) -> None:
+    """The runs, newest first; of the newest that has one, the leaderboard."""
     colours = {"Succeeded": "green", "Failed": "red", "Cancelled": "magenta"}
-    for run in (raw.get("status") or {}).get("runs", []):
-        words = _of_run(run)
-        yield Text.assemble(
+    runs: list[Json] = (raw.get("status") or {}).get("runs", [])
+    ranked = next((run["number"] for run in runs if run.get("leaderboard")), None)
+    for run in runs:
+        words, by = _of_run(run), run["trigger"].get("by")
+        line = Text.assemble(
             (f"run {run['number']}  ", "bold"), (run["phase"], colours.get(run["phase"], "yellow")),
-            f"  {run['trigger']['type']}", (f"  {words}" if words else ""),
+            f"  {run['trigger']['type']}", (f" by {by}" if by else ""), (f"  {words}" if words else ""),
             (f"  {ago(parse_time(run['startedAt']), now)} ago", "dim"),
         )  # fmt: skip
+        node = root.add(line)
+        for place, each in enumerate(run["leaderboard"] if run["number"] == ranked else (), 1):
+            tried = f"{each['trials']} trial{'' if each['trials'] == 1 else 's'}"
+            node.add(Text(f"{place}. {each['algorithm']}  {each['score']:.4g}  {tried}", "dim"))
 
 
 def _of_run(run: Json) -> str:

@@ -183,13 +183,26 @@ def test_the_other_kinds_show_their_conditions_and_key_fields() -> None:
         "number": 2, "phase": "Failed", "trigger": {"type": "Drift"}, "outcome": "GateFailed",
         "message": "recall 0.61 < 0.75", "startedAt": before(minutes=9),
     }  # fmt: skip
-    training = {
-        "metadata": {"name": "heart", "namespace": "clinic"}, "spec": {"model": "heart"},
-        "status": {"runs": [run], "conditions": [condition("Ready", "False", "GateFailed", "recall")]},
+    leaders = [
+        {"algorithm": "Ridge", "score": 0.91234, "trials": 12}, {"algorithm": "ExtraTrees", "score": 0.9, "trials": 1},
+    ]  # fmt: skip
+    before_it = {
+        **run, "number": 1, "outcome": "Registered", "message": "", "leaderboard": leaders,
+        "trigger": {"type": "Request", "by": "alice"},
     }  # fmt: skip
+    training = {
+        "metadata": {"name": "heart", "namespace": "clinic"},
+        "spec": {"model": "heart"},
+        "status": {
+            "runs": [run, before_it, {**before_it, "number": 0}],
+            "conditions": [condition("Ready", "False", "GateFailed", "recall")],
+        },
+    }
     text = read(resources.tree(ModelTraining, training, NOW))
     assert text.splitlines()[0] == "GateFailed: recall"
     assert "run 2 Failed Drift GateFailed recall 0.61 < 0.75 9m ago" in text
+    assert "run 1 Failed Request by alice Registered 9m ago" in text
+    assert text.count("1. Ridge 0.9123 12 trials") == text.count("2. ExtraTrees 0.9 1 trial") == 1
     monitor = {"metadata": training["metadata"], "spec": {"deployment": "heart"}, "status": {"verdict": "Drifting"}}
     assert "clinic/heart Drifting" in read(resources.tree(DriftMonitor, monitor, NOW))
     kept_out = {**version(3), "status": {"quarantined": [{"deployment": "heart", "reason": "errors"}]}}

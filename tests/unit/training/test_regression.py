@@ -8,12 +8,12 @@ import pytest
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.request import Artifact, Champion, RunRequest, Split
-from perennial.contracts.result import ChampionMetrics, RunResult
+from perennial.contracts.result import CandidateScore, ChampionMetrics, RunResult
 from perennial.contracts.signature import Input, Signature
 from perennial.domain.gates import judged
 from perennial.domain.training.record import Malformed, read_result, score
 from perennial.domain.training.request import Started, spec_hash, started
-from tests.unit.training.support import NOW, ROOT, a_training, result
+from tests.unit.training.support import NOW, ROOT, Cluster, a_training, result
 
 SPLIT = Split(0.25, 7)
 CHAMPION = Champion("d-v1", Artifact("s3://m", "a"), Artifact("s3://s", "b"), SPLIT)
@@ -87,3 +87,12 @@ def test_a_metric_that_an_older_schema_wrote_into_the_object_retrains_nothing() 
     other = {"tuning": {"metric": "f1", "trials": 5}, "evaluation": {"champion": {"metric": "f1"}}}
     assert spec_hash(a_training(**other).spec) == "d578e8f04532755b"
     assert spec_hash(a_regression().spec) == spec_hash(a_regression(tuning={"metric": "rmse"}).spec)
+
+
+def test_the_least_error_leads_the_leaderboard() -> None:
+    cluster = Cluster(a_regression())
+    cluster.settle()
+    scores = tuple(CandidateScore(f"c{number}", {}, float(number), 0.01, 1) for number in (3, 1, 2))
+    cluster.end_run(made=msgspec.structs.replace(measured(rmse=50.0, mae=40.0), candidates=scores))
+    cluster.settle()
+    assert [(row.algorithm, row.score) for row in cluster.run.leaderboard] == [("c1", 1.0), ("c2", 2.0), ("c3", 3.0)]

@@ -81,6 +81,8 @@ def test_a_version_records_its_runs_best_candidates() -> None:
     rows = cluster.versions["heart-v1"].spec.record.leaderboard
     assert [row.algorithm for row in rows] == ["c6", "c5", "c4", "c3", "c2"]
     assert (rows[0].score, rows[0].trials, rows[0].parameters) == (0.75, 7, {"x": "true", "y": "0.1"})
+    shown = [(row.algorithm, row.score, row.trials) for row in cluster.run.leaderboard]
+    assert shown == [("c6", 0.75, 7), ("c5", 0.625, 6), ("c4", 0.5, 5)]
 
 
 def test_a_replay_asks_for_the_recorded_winner_and_for_nothing_that_could_change_it() -> None:

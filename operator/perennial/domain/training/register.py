@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from pydantic import ValidationError
 
-from perennial.api.run import Run
+from perennial.api.run import Leader, Run
 from perennial.api.version import ModelVersion
 from perennial.contracts.gates import Verdict
 from perennial.contracts.result import RunResult
@@ -19,6 +19,7 @@ from perennial.domain.training.state import Draft, Fetched
 from perennial.domain.training.status import REGISTERED
 
 _MESSAGE_LIMIT = 4000
+_LEADERS = 3
 
 
 def fail(draft: Draft, run: Run, reason: str, message: str, at: datetime) -> None:
@@ -89,18 +90,30 @@ def _reserve(draft: Draft, run: Run, fetched: Fetched, versions: Sequence[ModelV
 def _make(draft: Draft, run: Run, begun: Started, result: RunResult) -> ModelVersion:
     verdict = judged(begun.spec, result, begun.request.champion, split(begun.spec))
     made = manifest(draft.training, run, begun, result, verdict, insists=draft.snapshot.following.insists)
-    name, figure = made["metadata"]["name"], score(result, begun).text
+    version = ModelVersion.parse(made)
+    name, figure = version.metadata.name, score(result, begun).text
     draft.steps.append(Create(made))
     outcome, message = _outcome(name, figure, verdict)
-    draft.set_run(run, phase="Succeeded", version=name, outcome=outcome, message=message[:_MESSAGE_LIMIT], score=figure)
+    draft.set_run(
+        run,
+        phase="Succeeded",
+        version=name,
+        outcome=outcome,
+        message=message[:_MESSAGE_LIMIT],
+        score=figure,
+        leaderboard=[
+            Leader(algorithm=each.algorithm, score=each.score, trials=each.trials)
+            for each in version.spec.record.leaderboard[:_LEADERS]
+        ],
+    )
     draft.set(latest_version=name, latest_score=figure)
-    _say(draft, name, made["spec"]["approval"], outcome, message)
+    _say(draft, name, version.spec.approval, outcome, message)
     if verdict.champion and verdict.champion.verdict == "Inconclusive":
         draft.event("ChampionInconclusive", f"{name}: {verdict.champion.message}", warning=True)
     if result.tracking and result.tracking.problem:
         draft.event("NotTracked", f"{name}: MLflow: {result.tracking.problem}"[:_MESSAGE_LIMIT], warning=True)
     draft.outcomes["run"] = outcome
-    return ModelVersion.parse(made)
+    return version
 
 
 def _outcome(name: str, figure: str, verdict: Verdict) -> tuple[str, str]:
