@@ -4,7 +4,7 @@ import asyncio
 import base64
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,7 +21,8 @@ TIMEOUT_SECONDS = 20.0
 CREDENTIALS_SECONDS = 30.0
 CACHE_BYTES = 16 * 1024 * 1024
 LARGEST_BYTES = 32 * 1024 * 1024
-_THREADS = 4
+_THREADS, _THREADS_EACH = 32, 2
+"""In all, and for one namespace: a store that does not answer must not keep the others' from being read."""
 _ELAPSED = re.compile(r",? (?:in|after) [0-9.]+(?:ns|µs|ms|s)\b")
 _MESSAGE_LIMIT = 400
 
@@ -45,6 +46,7 @@ class Store:
         self._credentials: dict[str, tuple[float, dict[str, str]]] = {}
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_THREADS_EACH))
 
     async def read(self, namespace: str, artifact: Artifact) -> bytes:
         """The bytes of ``artifact``, verified; remembered by digest.
@@ -55,18 +57,18 @@ class Store:
         if (known := self._cache.get(artifact.sha256)) is not None:
             self._cache.move_to_end(artifact.sha256)
             return known
-        if artifact.size > LARGEST_BYTES:
-            raise StoreUnavailable(
-                f"{artifact.uri} has {artifact.size} bytes; the operator reads {LARGEST_BYTES} at most"
-            )
-        data = await self._call(namespace, lambda credentials: objects.read_verified(artifact, credentials))
+        data = await self._call(
+            namespace, lambda credentials: objects.read_verified(artifact, credentials, LARGEST_BYTES)
+        )
         self._remember(artifact.sha256, data)
         return data
 
-    async def find(self, namespace: str, uri: str) -> bytes | None:
-        """The bytes at ``uri``, unverified; None when nothing is there. Raises :class:`StoreUnavailable`."""
+    async def find(self, namespace: str, uri: str, most: int = LARGEST_BYTES) -> bytes | None:
+        """The bytes at ``uri``, unverified; None when nothing is there. Raises :class:`StoreUnavailable`, also where
+        they are more than ``most``.
+        """
         try:
-            return await self._call(namespace, lambda credentials: objects.read(uri, credentials))
+            return await self._call(namespace, lambda credentials: objects.read(uri, credentials, most))
         except FileNotFoundError:
             return None
 
@@ -94,8 +96,8 @@ class Store:
     async def _call(self, namespace: str, work: Callable[[Mapping[str, str]], Answer]) -> Answer:
         credentials = await self._secret(namespace)
         try:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, work, credentials)
-            return await asyncio.wait_for(running, TIMEOUT_SECONDS)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await self._in_turn(namespace, lambda: work(credentials))
         except (FileNotFoundError, objects.DigestMismatch):
             raise
         except TimeoutError as error:
@@ -104,6 +106,20 @@ class Store:
             self._credentials.pop(namespace, None)  # they may have been changed since
             raise StoreUnavailable(f"{_place(credentials)}: {_redacted(error, credentials)}") from error
 
+    async def _in_turn(self, namespace: str, work: Callable[[], Answer]) -> Answer:
+        """``work`` in a thread. One whose caller has given up keeps its turn until the thread comes back."""
+        turns = self._turns[namespace]
+        await turns.acquire()
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+        def ended(call: asyncio.Future[Answer]) -> None:
+            turns.release()
+            if not call.cancelled():
+                call.exception()  # it was looked at, though nobody waits for it any more
+
+        running.add_done_callback(ended)
+        return await asyncio.shield(running)
+
     async def _secret(self, namespace: str) -> dict[str, str]:
         until, known = self._credentials.get(namespace, (0.0, {}))
         if self._clock() < until:
@@ -111,9 +127,7 @@ class Store:
         raw = await self._api.get("v1", "Secret", namespace, STORE_READ_SECRET)
         if raw is None:
             raise StoreSecretMissing(missing_secret(namespace))
-        values = {key: base64.b64decode(value).decode() for key, value in (raw.get("data") or {}).items()}
-        if not values.get(STORE_ROOT):
-            raise StoreSecretMissing(f"Secret {STORE_READ_SECRET} lacks the key {STORE_ROOT}, such as s3://artifacts")
+        values = _values(raw.get("data") or {})
         self._credentials[namespace] = self._clock() + CREDENTIALS_SECONDS, values
         return values
 
@@ -121,6 +135,32 @@ class Store:
         self._cache[digest] = data
         while sum(map(len, self._cache.values())) > CACHE_BYTES:
             self._cache.popitem(last=False)
+
+
+def _values(data: Mapping[str, str]) -> dict[str, str]:
+    """A Secret's entries as text. Raises :class:`StoreSecretMissing` where they cannot be those of a store."""
+    values = {}
+    for key, value in data.items():
+        try:
+            values[key] = base64.b64decode(value).decode()
+        except UnicodeDecodeError:
+            raise StoreSecretMissing(f"Secret {STORE_READ_SECRET}: its entry {key} is no text in UTF-8") from None
+    if not values.get(STORE_ROOT):
+        raise StoreSecretMissing(f"Secret {STORE_READ_SECRET} lacks the key {STORE_ROOT}, such as s3://artifacts")
+    if _password_in(values[STORE_ROOT]):
+        raise StoreSecretMissing(
+            f"Secret {STORE_READ_SECRET}: its entry {STORE_ROOT} is to be an address such as s3://artifacts, without a "
+            "password in it: addresses are recorded, and shown"
+        )
+    return values
+
+
+def _password_in(address: str) -> bool:
+    """Also where it is no address at all."""
+    try:
+        return urlsplit(address).password is not None
+    except ValueError:
+        return True
 
 
 def missing_secret(namespace: str) -> str:

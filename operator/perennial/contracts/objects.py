@@ -44,6 +44,10 @@ class DigestMismatch(ValueError):
     """The bytes at an address are not the recorded ones."""
 
 
+class TooLarge(ValueError):
+    """There is more at an address than the reader takes; the message says how much."""
+
+
 class StoreNotTrusted(OSError):
     """The server's certificate is by no authority that we trust, or not valid; the message says what to do."""
 
@@ -100,20 +104,25 @@ def _explained() -> Iterator[None]:
         ) from error
 
 
-def read(uri: str, credentials: Mapping[str, str]) -> bytes:
-    """The bytes at ``uri``. ``credentials`` are environment-style names (AWS_ENDPOINT_URL, …).
+def read(uri: str, credentials: Mapping[str, str], most: int | None = None) -> bytes:
+    """The bytes at ``uri``, of which there may be ``most``.
 
-    Raises FileNotFoundError when nothing is there, :class:`StoreNotTrusted`, and obstore's errors when the store cannot
-    be reached.
+    ``credentials`` are environment-style names (AWS_ENDPOINT_URL, …). Raises FileNotFoundError when
+    nothing is there, :class:`TooLarge`, :class:`StoreNotTrusted`, and obstore's errors when the store cannot be reached.
     """
     store, path = open_store(uri, credentials)
     with _explained():
-        return bytes(obstore.get(store, path).bytes())
+        found = obstore.get(store, path)
+        if most is not None and (size := found.meta["size"]) > most:
+            raise TooLarge(f"{uri} has {size} bytes; {most} are read at most")
+        return bytes(found.bytes())
 
 
-def read_verified(artifact: Artifact, credentials: Mapping[str, str]) -> bytes:
-    """The bytes of ``artifact``; raises :class:`DigestMismatch` when their SHA-256 is not the recorded one."""
-    data = read(artifact.uri, credentials)
+def read_verified(artifact: Artifact, credentials: Mapping[str, str], most: int | None = None) -> bytes:
+    """The bytes of ``artifact``, read as :func:`read` does; raises :class:`DigestMismatch` when their SHA-256 is not
+    the recorded one.
+    """
+    data = read(artifact.uri, credentials, most)
     digest = sha256(data)
     if digest != artifact.sha256:
         raise DigestMismatch(f"{artifact.uri}: SHA-256 is {digest}, recorded is {artifact.sha256}")

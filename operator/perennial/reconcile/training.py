@@ -52,6 +52,7 @@ from perennial.render.run_job import POLL, launch, launch_poll
 RENDER = Render(run=launch, submission=submission, poll=launch_poll, removal=removal)
 PROGRESS_EVERY = timedelta(seconds=10)
 PROGRESS_PATIENCE = 3.0
+PROGRESS_BYTES = 65536
 
 Json = dict[str, Any]
 
@@ -110,7 +111,7 @@ class TrainingController:
                 )
                 address = f"{folder}/{FILE_PROGRESS}"
                 async with asyncio.timeout(PROGRESS_PATIENCE):
-                    data = await context.store.find(snapshot.training.metadata.namespace, address)
+                    data = await context.store.find(snapshot.training.metadata.namespace, address, PROGRESS_BYTES)
                 known = progress.read(data) if data is not None else None
             self._asked[uid] = now, known
         return replace(snapshot, following=replace(following, progress=known))

@@ -1,12 +1,15 @@
 """The store's reader, on files: verified, remembered, and silent about secrets."""
 
+import asyncio
 import base64
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perennial.adapters.store import Store, StoreSecretMissing, StoreUnavailable
+from perennial.adapters.store import LARGEST_BYTES, Store, StoreSecretMissing, StoreUnavailable
+from perennial.contracts import objects
 from perennial.contracts.objects import DigestMismatch, sha256
 from perennial.contracts.request import Artifact
 
@@ -22,7 +25,7 @@ class Secrets:
         self.asked += 1
         if self.values is None:
             return None
-        return {"data": {key: base64.b64encode(value.encode()).decode() for key, value in self.values.items()}}
+        return {"data": {key: base64.b64encode(value.encode("latin-1")).decode() for key, value in self.values.items()}}
 
 
 def store(values: dict[str, str] | None) -> tuple[Store, Secrets]:
@@ -71,6 +74,57 @@ async def test_a_missing_secret_says_what_to_create() -> None:
     reader, _ = store({"AWS_REGION": "x"})
     with pytest.raises(StoreSecretMissing, match="lacks the key PERENNIAL_STORE_ROOT"):
         await reader.root("ns")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"PERENNIAL_STORE_ROOT": "s3://a", "AWS_REGION": "\xff"}, "its entry AWS_REGION is no text in UTF-8"),
+        ({"PERENNIAL_STORE_ROOT": "s3://me:hidden@bucket/a"}, "without a password in it"),
+        ({"PERENNIAL_STORE_ROOT": "s3://[bucket"}, "is to be an address such as s3://artifacts"),
+    ],
+)
+async def test_a_secret_that_cannot_be_right_says_what_to_change(values: dict[str, str], message: str) -> None:
+    reader, _ = store(values)
+    with pytest.raises(StoreSecretMissing) as caught:
+        await reader.read("ns", Artifact("s3://a/b", "0" * 64))
+    assert message in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+async def test_what_is_larger_than_the_operator_reads_is_not_read(tmp_path: Path) -> None:
+    """Whatever size is claimed: another one writes into the store."""
+    reader, _ = store({"PERENNIAL_STORE_ROOT": f"file://{tmp_path}"})
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(LARGEST_BYTES + 1)
+    claimed = Artifact(f"file://{tmp_path}/a", "0" * 64, 5)
+    for reading in (reader.read("ns", claimed), reader.find("ns", claimed.uri), reader.find("ns", claimed.uri, 10)):
+        with pytest.raises(StoreUnavailable, match=rf"a has {LARGEST_BYTES + 1} bytes; \d+ are read at most"):
+            await reading
+
+
+async def test_a_store_that_never_answers_keeps_no_other_from_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good").write_bytes(b"here")
+    answers, read = threading.Event(), objects.read
+
+    def slow(uri: str, *more: Any) -> bytes:
+        if uri.endswith("away"):
+            answers.wait()
+        return read(uri.removesuffix("/away"), *more)
+
+    monkeypatch.setattr(objects, "read", slow)
+    monkeypatch.setattr("perennial.adapters.store.TIMEOUT_SECONDS", 0.05)
+    reader, _ = store({"PERENNIAL_STORE_ROOT": f"file://{tmp_path}"})
+    good = f"file://{tmp_path}/good"
+    hung = [reader.find("hangs", f"{good}/away") for _ in range(40)]
+    said = await asyncio.gather(*hung, return_exceptions=True)
+    assert {type(each) for each in said} == {StoreUnavailable}
+    assert await reader.find("works", good) == b"here"
+    answers.set()
+    monkeypatch.setattr("perennial.adapters.store.TIMEOUT_SECONDS", 20)
+    assert await reader.find("hangs", good) == b"here", "it has its turn again once the threads are back"
 
 
 async def test_a_store_that_is_away_is_named_without_secrets() -> None:
