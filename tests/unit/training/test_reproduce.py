@@ -142,3 +142,14 @@ def test_a_reproduction_survives_the_end_of_the_process(steps: int) -> None:
     cluster.settle()
     end(cluster)
     assert (cluster.run.number, cluster.run.outcome) == (2, "Reproduced")
+
+
+def test_however_often_a_version_is_reproduced_the_training_stays_as_ready_as_it_was() -> None:
+    cluster = registered()
+    ready = cluster.condition()
+    for number in range(12):
+        cluster.request(f"reproduce/heart-v1/u{number}")
+        cluster.settle()
+        end(cluster)
+    assert (cluster.condition(), cluster.status.phase) == (ready, "Succeeded")
+    assert [run.number for run in cluster.status.runs] == [13, 12, 11, 10, 9, 8, 7, 6, 5, 1]

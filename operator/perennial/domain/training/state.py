@@ -177,8 +177,12 @@ class Draft:
         return changed
 
     def add_run(self, run: Run) -> None:
-        """Puts ``run`` first."""
-        self.set(runs=[run, *self.status.runs][:RUNS_KEPT], run_counter=run.number)
+        """Puts ``run`` first. What the last one that made a version, or failed to, has come to is never dropped."""
+        runs, last = [run, *self.status.runs], finished(self.status.runs)
+        kept = runs[:RUNS_KEPT]
+        if last is not None and last not in kept:
+            kept[-1] = last
+        self.set(runs=kept, run_counter=run.number)
 
     def again(self, seconds: float) -> None:
         """Asks for another look in ``seconds``, or at an earlier time that was asked for."""
