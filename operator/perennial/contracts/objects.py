@@ -107,8 +107,8 @@ def _explained() -> Iterator[None]:
 def read(uri: str, credentials: Mapping[str, str], most: int | None = None) -> bytes:
     """The bytes at ``uri``, of which there may be ``most``.
 
-    ``credentials`` are environment-style names (AWS_ENDPOINT_URL, …). Raises FileNotFoundError when
-    nothing is there, :class:`TooLarge`, :class:`StoreNotTrusted`, and obstore's errors when the store cannot be reached.
+    ``credentials`` are environment-style names (AWS_ENDPOINT_URL, …). Raises FileNotFoundError when nothing is there,
+    :class:`TooLarge`, :class:`StoreNotTrusted`, and obstore's errors when the store cannot be reached.
     """
     store, path = open_store(uri, credentials)
     with _explained():

@@ -234,6 +234,24 @@ def test_a_lost_termination_message_is_made_up_for_by_the_file_in_the_store() ->
     assert cluster.condition()[:2] == ("True", "Registered")
 
 
+@pytest.mark.parametrize("began", [False, True])
+def test_a_run_whose_time_is_over_before_it_began_says_what_kept_it(began: bool) -> None:
+    cluster = Cluster()
+    cluster.settle()
+    waiting = a_pod({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})
+    cluster.pods[cluster.run.job] = [waiting]
+    cluster.settle()
+    if began:
+        cluster.pods[cluster.run.job] = [a_pod({"running": {}})]
+        cluster.settle()
+    cluster.jobs[cluster.run.job]["status"] = a_job("", condition="Failed", reason="DeadlineExceeded")["status"]
+    cluster.pods.clear()
+    cluster.settle()
+    assert cluster.run.outcome == "DeadlineExceeded"
+    kept = "the run did not begin within spec.engine.deadline: ImagePullFailed: the image of the run cannot be had"
+    assert cluster.run.message.startswith(kept) is not began
+
+
 def test_a_job_that_somebody_deleted_ends_its_run() -> None:
     cluster = launched()
     cluster.jobs.clear()

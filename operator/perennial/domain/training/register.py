@@ -10,6 +10,7 @@ from perennial.api.run import Leader, Run
 from perennial.api.version import ModelVersion
 from perennial.contracts.gates import Verdict
 from perennial.contracts.result import RunResult
+from perennial.domain.conditions import find
 from perennial.domain.gates import judged
 from perennial.domain.plan import Create
 from perennial.domain.training.record import Malformed, finish_time, is_ours, manifest, read_result, score, version_name
@@ -24,10 +25,21 @@ _LEADERS = 3
 
 def fail(draft: Draft, run: Run, reason: str, message: str, at: datetime) -> None:
     """Ends ``run`` as failed."""
+    if reason == "DeadlineExceeded":
+        message = _stuck(draft, run) or message
     message = message[:_MESSAGE_LIMIT]
     draft.set_run(run, phase="Failed", outcome=reason, message=message, finished_at=finish_time(run.finished_at or at))
     draft.event("RunFailed", f"run {run.number}: {reason}: {message}", warning=True)
     draft.outcomes["run"] = reason
+
+
+def _stuck(draft: Draft, run: Run) -> str:
+    """Why a run whose time is over had not even begun; empty where it had."""
+    status = draft.training.status
+    ready = find(status.conditions, "Ready")
+    if not run.launched or status.phase != "Pending" or ready is None:
+        return ""
+    return f"the run did not begin within spec.engine.deadline: {ready.reason}: {ready.message}"
 
 
 def register(draft: Draft, run: Run, begun: Started, fetched: Fetched) -> ModelVersion | None:
