@@ -8,6 +8,7 @@ from perennial.contracts.baseline import Baseline
 from perennial.contracts.result import LOWER_IS_BETTER, METRICS
 from perennial_components.records import Account, Evaluation
 from perennial_components.report import shapes
+from perennial_components.report.verdict import verdict_of
 from perennial_components.report.words import KINDS, TITLES, metric_words, percent, positive_words, settings
 
 _SHOWN = {"Regression": ("mae", "rmse", "r2"), "Classification": ("roc_auc", "recall", "precision", "accuracy")}
@@ -28,6 +29,7 @@ def render(account: Account, reference: Baseline) -> str:
         best=account.tuned.candidates[account.tuned.winner],
         counts=_counts(account),
         slices=_by_column(account.evaluation),
+        verdict=verdict_of(account),
         **_said(account),
         **_drawn(account, reference),
     )

@@ -19,6 +19,8 @@ TITLES = {
     "rmse": "Root mean squared error",
     "r2": "R²",
     "mape": "Mean absolute percentage error",
+    "selection_rate": "Share that is called positive",
+    "false_positive_rate": "False alarms (false positive rate)",
 }
 KINDS = {
     "Leakage": "Leakage?",
