@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from perennial import telemetry
 from perennial.adapters.kubernetes import ApiError, Conflict
 from perennial.api.common import API_VERSION
+from perennial.domain import unreadable
 from perennial.domain.plan import Event, Plan
 from perennial.domain.refusal import Refusal, apply_refusals
 from perennial.reconcile.apply import Applier, thing_of
@@ -66,8 +69,8 @@ class Reconciler:
         raw = await self._context.api.get(API_VERSION, kind, namespace, name)
         if raw is None:
             return Result()
-        controller, now = self._controllers[kind], self._now()
-        plan = controller.decide(await controller.gather(self._context, raw, now), now)
+        now = self._now()
+        plan = await self._plan(self._controllers[kind], raw, now)
         raw, refusals = await self._carry_out(raw, plan)
         if refusals:
             plan = _as_refused(raw, plan, refusals, now)
@@ -80,6 +83,15 @@ class Reconciler:
                 self._metrics.outcome(subject, outcome)
             return Result(0.0, changed=True, refused=refused)
         return Result(plan.requeue, refused=refused)
+
+    async def _plan(self, controller: Controller[Any], raw: dict[str, Any], now: datetime) -> Plan:
+        try:
+            return controller.decide(await controller.gather(self._context, raw, now), now)
+        except ValidationError:
+            told = unreadable.plan_for(controller.kind, raw, now)
+            if told is None:  # it is about another object
+                raise
+            return told
 
     async def _carry_out(self, raw: dict[str, Any], plan: Plan) -> tuple[dict[str, Any], list[Refusal]]:
         """The object after the steps, and those that the API server refused; see :class:`Plan` for what is left out."""

@@ -1,8 +1,12 @@
 """What is read of the registry for a ModelTraining: the namespace's policy, and what retention is decided from."""
 
-from typing import Any
+import contextlib
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-from perennial.api.common import API_VERSION, parse_time
+from pydantic import ValidationError
+
+from perennial.api.common import API_VERSION, Object, parse_time
 from perennial.api.deployment import ModelDeployment
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
@@ -11,6 +15,16 @@ from perennial.domain.training.state import Registry, Removal, running
 from perennial.reconcile.controller import Context
 
 Json = dict[str, Any]
+Kind = TypeVar("Kind", bound=Object)
+
+
+def readable(kind: type[Kind], found: Iterable[Json]) -> list[Kind]:
+    """Those that can be read: one that an older definition let in must not keep the others of its namespace waiting."""
+    made = []
+    for raw in found:
+        with contextlib.suppress(ValidationError):
+            made.append(kind.parse(raw))
+    return made
 
 
 async def insists_on_approval(context: Context, namespace: str) -> bool:
@@ -34,7 +48,7 @@ async def read_registry(context: Context, mine: ModelTraining) -> Registry:
     versions = [ModelVersion.parse(each) for each in await context.api.list(API_VERSION, ModelVersion.KIND, namespace)]
     found = await context.api.list(API_VERSION, ModelDeployment.KIND, namespace)
     deployments = [ModelDeployment.parse(each) for each in found]
-    trainings = [ModelTraining.parse(each) for each in await context.api.list(API_VERSION, mine.KIND, namespace)]
+    trainings = readable(ModelTraining, await context.api.list(API_VERSION, mine.KIND, namespace))
     jobs: list[Json] = []
     if mine.status.retired:
         selector = f"{LABEL_REMOVES_FOR}={mine.metadata.name}"

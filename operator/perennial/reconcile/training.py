@@ -44,7 +44,7 @@ from perennial.domain.training.state import (
 from perennial.domain.training.triggers import pending
 from perennial.reconcile import kubeflow_run as kubeflow
 from perennial.reconcile.controller import Context
-from perennial.reconcile.registry import insists_on_approval, read_registry
+from perennial.reconcile.registry import insists_on_approval, read_registry, readable
 from perennial.render.kubeflow import submission
 from perennial.render.removal_job import removal
 from perennial.render.run_job import POLL, launch, launch_poll
@@ -73,7 +73,7 @@ class TrainingController:
             held = FINALIZER_FILES in mine.metadata.finalizers
             return replace(snapshot, registry=await read_registry(context, mine)) if held else snapshot
         namespace = mine.metadata.namespace
-        monitors = [DriftMonitor.parse(each) for each in await _list(context, namespace, DriftMonitor.KIND)]
+        monitors = readable(DriftMonitor, await _list(context, namespace, DriftMonitor.KIND))
         runs, polls = await _jobs(context, mine)
         snapshot = replace(
             snapshot,
@@ -140,7 +140,7 @@ async def _polling(context: Context, mine: ModelTraining, jobs: tuple[str, ...],
 
 async def _before_start(context: Context, snapshot: Snapshot) -> Snapshot:
     mine, namespace = snapshot.training, snapshot.training.metadata.namespace
-    others = [ModelTraining.parse(each) for each in await _list(context, namespace, ModelTraining.KIND)]
+    others = readable(ModelTraining, await _list(context, namespace, ModelTraining.KIND))
     snapshot = replace(
         snapshot,
         deployments=await _deployments(context, namespace),
