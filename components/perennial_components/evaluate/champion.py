@@ -10,6 +10,7 @@ from perennial.contracts.request import Artifact, Champion, RunRequest
 from perennial.contracts.result import METRICS, ChampionMetrics
 from perennial.contracts.signature import Signature
 from perennial_components.evaluate.bootstrap import gain
+from perennial_components.evaluate.comparable import Trained, difference, untaken
 from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.metrics import figures
 from perennial_components.inference import answers_of
@@ -30,6 +31,8 @@ def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -
     try:
         its = msgspec.json.decode(read(champion.signature), type=Signature)
         model = read(champion.model)
+        # Versions from before request.json was kept do not say how they were trained.
+        trained = msgspec.json.decode(read(champion.request), type=Trained) if champion.request else None
     except (FileNotFoundError, objects.DigestMismatch, msgspec.DecodeError) as error:
         return _inconclusive(champion, f"its files cannot be used: {store_message(error)}")
     if (its.task, its.classes, its.target) != (signature.task, signature.classes, signature.target):
@@ -37,6 +40,10 @@ def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -
     absent = [item.name for item in its.inputs if item.name not in held.rows.columns]
     if absent:
         return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
+    if trained and (why := difference(trained, Trained(request.target, request.prepare), its)):
+        return _inconclusive(champion, why)
+    if refused := list(untaken(its, held.rows)):
+        return _inconclusive(champion, "; ".join(refused[:3]))
     try:
         answers = answers_of(its.task, model, encode(its, held.rows))
     except Exception as error:  # noqa: BLE001 - onnxruntime has many and no common one; a run is not to fail of any

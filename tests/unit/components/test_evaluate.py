@@ -7,13 +7,17 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perennial.contracts import objects
-from perennial.contracts.request import Artifact, Champion, Split
-from perennial.contracts.result import CLASSIFICATION_METRICS
-from perennial.contracts.signature import Signature
+from perennial.contracts.prepare import Cast, Clip, DropDuplicates, Filter, Log, Rename, Step
+from perennial.contracts.request import Artifact, Champion, Split, Target
+from perennial.contracts.result import CLASSIFICATION_METRICS, ChampionMetrics
+from perennial.contracts.signature import Input, Signature
 from perennial_components.baseline.calibration import calibration_points
 from perennial_components.evaluate.champion import compare
+from perennial_components.evaluate.comparable import Trained, difference
 from perennial_components.evaluate.core import evaluate, verified_reader
 from perennial_components.evaluate.held import Held
 from perennial_components.evaluate.importance import importance
@@ -69,11 +73,15 @@ def test_slices_cover_the_held_out_rows(everyone: Any) -> None:
     assert all(sum(part.rows for part in parts) == found.rows for parts in by_column.values())
 
 
-def inconclusive(everyone: Any, champion: Champion, **changes: object) -> str:
+def meeting(everyone: Any, champion: Champion, **changes: object) -> ChampionMetrics:
     asked, table, rows, signature, model, _ = everyone
     asked = msgspec.structs.replace(asked, champion=champion, **changes)
     answers = answers_of("Classification", model, rows.features[rows.held])
-    found = compare(asked, Held(table[rows.held], rows.target[rows.held], answers), signature, verified_reader({}))
+    return compare(asked, Held(table[rows.held], rows.target[rows.held], answers), signature, verified_reader({}))
+
+
+def inconclusive(everyone: Any, champion: Champion, **changes: object) -> str:
+    found = meeting(everyone, champion, **changes)
     assert found.metrics == {}
     return found.inconclusive
 
@@ -90,6 +98,74 @@ def test_when_the_champion_cannot_be_compared(everyone: Any, champion: Champion,
     other = Signature("Classification", (), "num", ("no", "yes"))
     its = objects.write(f"file://{tmp_path}/signature.json", msgspec.json.encode(other), {})
     assert inconclusive(everyone, msgspec.structs.replace(champion, signature=its)) == "it predicts num as no, yes"
+
+
+@pytest.mark.parametrize(
+    ("trained", "now", "why"),
+    [
+        ({}, {"target": Target("num", above=2)}, "it predicts num > 0, this one num > 2"),
+        (
+            {"prepare": (Cast("sex", "Boolean"),)},
+            {},
+            "its input 'sex' was read as Boolean by data.prepare when it was trained, now it is left as it is",
+        ),
+        (
+            {"prepare": (Cast("onset", "Datetime"), Rename("onset", "age"))},
+            {"prepare": (Rename("onset", "age"),)},
+            "its input 'age' was read as Datetime by data.prepare when it was trained, now it is left as it is",
+        ),
+        ({"prepare": (Rename("years", "age"),)}, {}, "its input 'age' was made of column 'years', now it is of 'age'"),
+        ({"prepare": (Cast("num", "Boolean"),)}, {}, "its target 'num' was read as Boolean"),
+    ],
+)
+def test_a_champion_that_learned_something_else_of_a_column_is_not_compared(
+    everyone: Any, champion: Champion, tmp_path: Path, trained: dict[str, Any], now: dict[str, Any], why: str
+) -> None:
+    asked = msgspec.json.encode(request(**trained))
+    kept = objects.write(f"file://{tmp_path}/request.json", asked, {})
+    assert inconclusive(everyone, msgspec.structs.replace(champion, request=kept), **now).startswith(why)
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        {},
+        {"prepare": (Cast("age", "Number"), Cast("chol", "Integer"), Cast("sex", "Text"))},
+        {"prepare": (DropDuplicates(), Filter("age", min=30.0), Clip("age", max=80.0), Log("chol"))},
+        {"prepare": (Cast("unused", "Boolean"), Rename("one", "other"))},
+        {"source": "s3://elsewhere/x.csv", "numeric": ("age",), "target": Target("num", above=0.0)},
+    ],
+)
+def test_steps_that_leave_a_cell_what_it_is_let_two_models_meet(
+    everyone: Any, champion: Champion, tmp_path: Path, trained: dict[str, Any]
+) -> None:
+    kept = objects.write(f"file://{tmp_path}/request.json", msgspec.json.encode(request(**trained)), {})
+    found = meeting(everyone, msgspec.structs.replace(champion, request=kept))
+    assert (found.inconclusive, set(found.metrics)) == ("", set(CLASSIFICATION_METRICS))
+
+
+def test_a_champion_that_takes_no_value_of_a_column_is_not_compared(everyone: Any, champion: Champion) -> None:
+    asked, table, *rest = everyone
+    recoded = table.assign(sex=table["sex"].map({"0": "female", "1": "male"}), age="old")
+    assert inconclusive((asked, recoded, *rest), champion) == (
+        "its input 'age' is a number, and no held-out row has such a value; "
+        "its input 'sex' is one of 0, 1, and no held-out row has such a value"
+    )
+    empty = table.assign(ca=table["ca"].where(table["ca"].isna()))
+    assert meeting((asked, empty, *rest), champion).metrics, "a column without a value says nothing against it"
+
+
+@given(st.lists(st.sampled_from([
+    Cast("sex", "Boolean"), Cast("age", "Datetime"), Rename("sex", "gender"), Rename("gender", "sex"),
+    Filter("age", min=1.0), DropDuplicates(), Clip("age", min=0.0), Cast("age", "Integer", "Missing"),
+]), max_size=5))  # fmt: skip
+def test_a_model_meets_one_that_was_prepared_alike(steps: list[Step]) -> None:
+    signature = Signature("Classification", (Input("age", "Numeric"), Input("sex", "Categorical")), "num", ("0", "1"))
+    trained = Trained(Target("num", above=0), tuple(steps))
+    assert difference(trained, trained, signature) == ""
+    more = Trained(trained.target, (*trained.prepare, Cast("age", "Boolean")))
+    assert difference(trained, more, signature) != ""
+    assert difference(more, trained, signature) != ""
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "another form", "fewer inputs"])
