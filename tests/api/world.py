@@ -24,6 +24,7 @@ from perennial.adapters.store import Store
 from perennial.api.common import API_VERSION
 from perennial.contracts.names import STORE_READ_SECRET, STORE_ROOT, STORE_SECRET
 from perennial.contracts.result import RunOutcome
+from perennial.domain.training.kubeflow import Defaults
 from perennial.reconcile.apply import Applier
 from perennial.reconcile.controller import Context, Controller
 from perennial.reconcile.kubeflow import Kubeflow
@@ -110,8 +111,11 @@ class World:
     natures: list[Nature] = field(default_factory=list)
     children: tuple[tuple[str, str], ...] = CHILDREN
     """The kinds that are looked at, beside our own and pods."""
+    opened: list[Kubeflow] = field(default_factory=list)
     ends: int = 0
     """How many times the operator has ended."""
+    kubeflow: str = ""
+    """Address of the operator's Kubeflow Pipelines."""
     requeue: float | None = None
     """Seconds to the earliest look that the last settling asked for."""
 
@@ -124,14 +128,23 @@ class World:
         return Settings(
             components_image="localhost/perennial/components:test", serving_image="localhost/perennial/serving:test",
             prometheus_url="http://prometheus.test", namespaces=(self.namespace,), lease_namespace=self.namespace,
-            identity="operator-of-the-test",
+            identity="operator-of-the-test", kubeflow=Defaults(self.kubeflow, ui="http://ui.test"),
         )  # fmt: skip
 
     def _start(self) -> Reconciler:
-        kubeflow = Kubeflow(self.operator, self.settings.kubeflow_access, self.settings.kubeflow_namespace)
+        kubeflow = Kubeflow(self.operator, self.settings.kubeflow_access, clock=self._seconds)
+        self.opened.append(kubeflow)
         context = Context(self.operator, self.prometheus, Store(self.operator), self.settings, kubeflow)
         applier = Applier(self.operator, kubeflow, "operator-of-the-test")
         return Reconciler(context, self.controllers(), applier, self.metrics, lambda: self.now)
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
+    def use_kubeflow(self, url: str) -> None:
+        """The operator's Kubeflow Pipelines is at ``url``."""
+        self.kubeflow = url
+        self._reconciler = self._start()
 
     def restart(self) -> None:
         """A new process in the place of the operator's: it knows what the cluster holds and nothing else."""
@@ -245,7 +258,10 @@ async def make_world(
         for name in (STORE_SECRET, STORE_READ_SECRET):
             metadata = {"name": name, "namespace": namespace}
             await user.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {STORE_ROOT: root}})
-        yield World(server, user, operator, namespace, folder, controllers)
+        world = World(server, user, operator, namespace, folder, controllers)
+        yield world
+        for kubeflow in world.opened:
+            await kubeflow.close()
 
 
 # Natures: what the rest of Kubernetes would do
