@@ -284,13 +284,18 @@ def test_nobody_else_writes_model_versions_but_people_approve_them(
     assert "a version's record cannot be changed" in patch('{"spec": {"record": {"seed": 8}}}').stderr
 
 
+def _let_edit(server: ApiServer, namespace: str, *users: str) -> None:
+    """As the cluster's role edit would, to which the chart's are aggregated by a controller that does not run here."""
+    for user, role in itertools.product(users, ("view", "edit")):
+        role_ref = f"--clusterrole={namespace}:perennial:{role}"
+        server.kubectl("-n", namespace, "create", "rolebinding", f"{user}-{role}", role_ref, f"--user={user}")
+
+
 def test_nobody_decides_about_a_version_under_another_name(server: ApiServer, namespace: str, installed: str) -> None:
     manifest = yaml.safe_dump({**VERSION, "metadata": {**VERSION["metadata"], "namespace": namespace}})
     server.kubectl("create", f"--as={installed}", "-f", "-", stdin=manifest)
     name, refused = VERSION["metadata"]["name"], "perennial.dev/approved-by is to name who decides"
-    for user, role in itertools.product(("alice", "bob"), ("view", "edit")):
-        role_ref = f"--clusterrole={namespace}:perennial:{role}"
-        server.kubectl("-n", namespace, "create", "rolebinding", f"{user}-{role}", role_ref, f"--user={user}")
+    _let_edit(server, namespace, "alice", "bob")
 
     def decide(user: str, approval: str, by: str | None) -> subprocess.CompletedProcess[str]:
         noted = {"metadata": {"annotations": {"perennial.dev/approved-by": by}}} if by else {}
@@ -302,7 +307,31 @@ def test_nobody_decides_about_a_version_under_another_name(server: ApiServer, na
     assert refused in decide("alice", "Rejected", "bob").stderr
     assert decide("alice", "Rejected", "alice").returncode == 0
     assert refused in decide("bob", "Approved", None).stderr, "alice's name still stands there"
+    for note in ("by", "at"):
+        erased = server.kubectl(
+            "annotate", "mv", name, "-n", namespace, f"perennial.dev/approved-{note}-", "--as=bob", check=False
+        )
+        assert (refused in erased.stderr) == (note == "by"), "there is no other note yet"
     assert decide("bob", "Approved", "bob").returncode == 0
+
+
+def test_nobody_asks_for_a_run_in_anothers_name(server: ApiServer, namespace: str, installed: str) -> None:
+    server.kubectl("create", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(TRAINING))
+    _let_edit(server, namespace, "alice")
+
+    def ask(request: str, *flags: str) -> str:
+        change = json.dumps({"metadata": {"annotations": {"perennial.dev/request": request}}})
+        flags = (*(flags or ("--as=alice",)), "-n", namespace, "--type=merge", "-p", change)
+        return server.kubectl("patch", "mt", TRAINING["metadata"]["name"], *flags, check=False).stderr
+
+    refused = "is to name who asks"
+    assert refused in ask("cancel/heart/u1/bob")
+    assert ask("cancel/heart/u1/alice") == ask("cancel/heart/u2") == ""
+    assert refused in ask("cancel/heart/u3/alice", "--as=system:a/b", "--as-group=system:masters")
+    assert ask("cancel/heart/u3/system:a/b", "--as=system:a/b", "--as-group=system:masters") == ""
+    change = json.dumps({"metadata": {"labels": {"team": "ward"}}})
+    flags = ("-n", namespace, "--type=merge", "-p", change, "--as=alice")
+    assert server.kubectl("patch", "mt", TRAINING["metadata"]["name"], *flags).returncode == 0, "it names nobody anew"
 
 
 def test_after_an_uninstall_whatever_was_held_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:
