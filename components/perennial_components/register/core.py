@@ -12,7 +12,7 @@ from perennial.contracts.result import DataSummary, RunResult, Tracked
 from perennial_components.failure import RunError
 from perennial_components.records import Account
 from perennial_components.storage import store_message
-from perennial_components.tracking.mlflow import track
+from perennial_components.tracking.mlflow import tracking
 from perennial_components.tune.replay import reproduction
 
 PACKAGES = ("scikit-learn", "numpy", "pandas", "skl2onnx", "onnx", "onnxruntime", "skops", "kfp")
@@ -28,10 +28,10 @@ def register(
     """
     folder = account.request.output.rstrip("/")
     artifacts = {name: _write(f"{folder}/{name}", data, credentials) for name, data in sorted(files.items())}
-    tracked = track(account, artifacts[names.model_file(artifacts)], page, credentials)
-    result = result_of(account, artifacts, tracked)
-    content = msgspec.json.format(msgspec.json.encode(result, order="deterministic"), indent=2)
-    return content, _write(f"{folder}/{names.FILE_RESULT}", content, credentials)
+    with tracking(account, artifacts[names.model_file(artifacts)], page, credentials) as tracked:
+        result = result_of(account, artifacts, tracked)
+        content = msgspec.json.format(msgspec.json.encode(result, order="deterministic"), indent=2)
+        return content, _write(f"{folder}/{names.FILE_RESULT}", content, credentials)
 
 
 def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked | None = None) -> RunResult:

@@ -8,9 +8,11 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from perennial.contracts.request import Artifact, Tracking
 from perennial.contracts.result import Tracked
@@ -24,28 +26,53 @@ LIMIT = 60.0
 """Seconds for everything; trials that are not recorded then are left out."""
 _CALL_SECONDS = 10
 _TEXT = 500
+_TRAINING, _OUTPUT = "perennial.training", "perennial.output"
 
 
-def track(
+@contextmanager
+def tracking(
     account: Account,
     model: Artifact,
     page: str,
     environ: Mapping[str, str],
     clock: Callable[[], float] = time.monotonic,
-) -> Tracked | None:
-    """What MLflow knows the run as; None where ``account.request`` names no server. ``model`` is the file that is
-    served, ``page`` the report.
+) -> Iterator[Tracked | None]:
+    """Records the run and gives what MLflow knows it as; None where ``account.request`` names no server. ``model`` is
+    the file that is served, ``page`` the report.
+
+    The block is what is left of our run: with it the one in MLflow ends, as FINISHED, as FAILED where it raises, as
+    KILLED where it is interrupted. What an attempt that was killed has left RUNNING, the next one ends as KILLED.
     """
     wanted = account.request.tracking
     if wanted is None:
-        return None
+        yield None
+        return
+    with ExitStack() as stack:
+        recorder: _Recorder | None = None
+        try:
+            client = stack.enter_context(_client(wanted, environ))
+            recorder = _Recorder(client, wanted, clock() + LIMIT, clock)
+            told = recorder.record(account, model, page)
+        except Exception as error:  # noqa: BLE001 - MLflow being down, or anything else of it, never fails a run
+            problem = redact(store_message(error))
+            print(f"MLflow: not recorded: {problem}")
+            told = msgspec.structs.replace(recorder.known, problem=problem) if recorder else Tracked(problem=problem)
+            _end(recorder, "FAILED")
+        try:
+            yield told
+        except BaseException as error:
+            _end(recorder, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        _end(recorder, "FINISHED")
+
+
+def _end(recorder: "_Recorder | None", status: str) -> None:
+    if recorder is None:
+        return
     try:
-        with _client(wanted, environ) as client:
-            return _Recorder(client, wanted, clock() + LIMIT, clock).record(account, model, page)
-    except Exception as error:  # noqa: BLE001 - MLflow being down, or anything else of it, never fails a run
-        problem = redact(store_message(error))
-        print(f"MLflow: not recorded: {problem}")
-        return Tracked(problem=problem)
+        recorder.end(status)
+    except Exception as error:  # noqa: BLE001 - see tracking
+        print(f"MLflow: the run's end is not recorded: {redact(store_message(error))}")
 
 
 @contextmanager
@@ -70,13 +97,18 @@ class _Recorder:
 
     def __init__(self, client: Any, wanted: Tracking, deadline: float, clock: Callable[[], float]) -> None:
         self._client, self._wanted, self._deadline, self._clock = client, wanted, deadline, clock
+        self._open: list[str] = []
+        self.known = Tracked()
 
     def record(self, account: Account, model: Artifact, page: str) -> Tracked:
-        """All of it."""
+        """All of it but its end."""
         request = account.request
         experiment = self._experiment()
+        self._end_left_over(experiment, account)
         run = self._client.create_run(experiment, run_name=f"{request.training}-{request.run}", tags=_tags(account))
         identifier = run.info.run_id
+        self._open.append(identifier)
+        self.known = Tracked(identifier, f"{self._wanted.uri.rstrip('/')}/#/experiments/{experiment}/runs/{identifier}")
         best = account.tuned.candidates[account.tuned.winner]
         parameters = {"algorithm": best.algorithm, **best.parameters}
         self._log(identifier, parameters, account.evaluation.metrics)
@@ -86,10 +118,27 @@ class _Recorder:
             self._client.log_artifact(identifier, str(path))
         left_out = self._trials(experiment, identifier, account)
         version = self._register(request.model, identifier, model)
-        self._client.set_terminated(identifier)
-        url = f"{self._wanted.uri.rstrip('/')}/#/experiments/{experiment}/runs/{identifier}"
         problem = f"{left_out} trials were left out: it took longer than {LIMIT:.0f} s" if left_out else ""
-        return Tracked(run=identifier, url=url, version=version, problem=problem)
+        return msgspec.structs.replace(self.known, version=version, problem=problem)
+
+    def end(self, status: str) -> None:
+        """Ends the run, and a trial that is open, with this status of MLflow's; it is ended once."""
+        while self._open:
+            self._client.set_terminated(self._open.pop(), status)
+
+    def _end_left_over(self, experiment: str, account: Account) -> None:
+        """A ModelTraining has one run at a time: what is RUNNING of another one, or of another attempt, was killed."""
+        tags = _tags(account)
+        training, folder = tags[_TRAINING], tags[_OUTPUT].rpartition("/")[0]
+        for run in self._running(experiment, _TRAINING, training):
+            if run.data.tags.get(_OUTPUT, "").startswith(f"{folder}/"):
+                for child in self._running(experiment, "mlflow.parentRunId", run.info.run_id):
+                    self._client.set_terminated(child.info.run_id, "KILLED")
+                self._client.set_terminated(run.info.run_id, "KILLED")
+
+    def _running(self, experiment: str, tag: str, value: str) -> list[Any]:
+        wanted = f"attributes.status = 'RUNNING' and tags.`{tag}` = '{value}'"
+        return list(self._client.search_runs([experiment], wanted, max_results=100))
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._wanted.experiment)
@@ -113,9 +162,11 @@ class _Recorder:
                 return len(account.tuned.trials) - place
             name = f"trial {trial.number} {trial.algorithm}"
             child = self._client.create_run(experiment, run_name=name, tags={"mlflow.parentRunId": parent})
+            self._open.append(child.info.run_id)
             scored = {} if trial.score is None else {metric: trial.score}
             self._log(child.info.run_id, {"algorithm": trial.algorithm, **trial.parameters}, scored)
             self._client.set_terminated(child.info.run_id, "FAILED" if trial.state == "Failed" else "FINISHED")
+            self._open.pop()
         return 0
 
     def _register(self, name: str, run: str, model: Artifact) -> str:
@@ -137,8 +188,8 @@ def _tags(account: Account) -> dict[str, str]:
     """By which the run is found from the cluster, and the cluster from the run."""
     request = account.request
     return {
-        "perennial.training": f"{request.namespace}/{request.training}",
+        _TRAINING: f"{request.namespace}/{request.training}",
         "perennial.run": str(request.run),
         "perennial.data_sha256": account.ingested.sha256,
-        "perennial.output": request.output,
+        _OUTPUT: request.output,
     }
