@@ -9,10 +9,11 @@ from typing import Any
 from kfp import compiler
 
 from perennial.contracts import pipelines
+from perennial_components.pipelines.kubeflow import kubeflow
 from perennial_components.pipelines.own import own
 from perennial_components.pipelines.tabular import tabular
 
-PIPELINES = {"tabular": tabular, "own": own}
+PIPELINES = {"tabular": tabular, "own": own, "kubeflow": kubeflow}
 
 
 def path_of(name: str) -> Path:

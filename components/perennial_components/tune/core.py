@@ -8,7 +8,7 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +28,7 @@ from perennial_components.records import Tuned
 from perennial_components.split.folds import folds
 from perennial_components.storage import Encoded, OutOfFold
 from perennial_components.threads import single_threads, workers_for
+from perennial_components.tune import shares
 from perennial_components.tune.catalog import default_candidates
 from perennial_components.tune.estimators import REFUSALS, fit, make
 from perennial_components.tune.parameters import Value, recorded, require_known
@@ -63,13 +64,59 @@ class _Tried(msgspec.Struct, frozen=True):
 
 
 def tune(
-    request: RunRequest, signature: Signature, rows: Encoded, told: Told = lambda *_: None
+    request: RunRequest,
+    signature: Signature,
+    rows: Encoded,
+    told: Told = lambda *_: None,
+    found: Sequence[Tuned] = (),
 ) -> tuple[Pipeline, Tuned, OutOfFold]:
     """The fitted winner, every candidate's score with all trials, and the winner's out-of-fold predictions on the
-    training rows, in the order of these.
+    training rows, in the order of these. Nothing is searched where all shares of the search are ``found``.
 
     Raises RunError (TrainingFailed) for a metric or parameter that does not exist, and when every trial failed.
     """
+    work, ordered, order, candidates = _begun(request, signature, rows)
+    with single_threads(), warnings.catch_warnings():
+        # The score shows what an unfinished fit is worth.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best: _Tried | None
+        if found:
+            tuned = shares.merged(found, request.metric)
+            best = _Tried(tuned.winner, shares.best(tuned, request.metric))
+        else:
+            best, tuned = _searched(_sample(work, ordered), candidates, Search(request, candidates), told)
+        if best is None:
+            raise RunError("TrainingFailed", tuned.trials[0].message)
+        answers = np.empty((len(order), max(len(work.signature.classes), 1)))
+        answers[order] = _all_answers(work, best)
+        model = _fitted(work, best.record.algorithm, best.record.parameters, slice(None))
+    return model, tuned, OutOfFold(target=rows.target[~rows.held], answers=answers)
+
+
+def search(
+    request: RunRequest,
+    signature: Signature,
+    rows: Encoded,
+    place: tuple[int, int],
+    told: Told = lambda *_: None,
+) -> Tuned:
+    """What one share of the search finds, which may be no complete trial: ``place`` is its number, from 0, and how many
+    there are. All measure by the same folds. Raises RunError (TrainingFailed) for a metric or parameter that does not
+    exist.
+    """
+    work, ordered, _, candidates = _begun(request, signature, rows)
+    mine = shares.share(request, candidates, *place)
+    asked = msgspec.structs.replace(request, trials=mine.trials, seed=mine.seed)
+    with single_threads(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        proposals = Search(asked, mine.candidates, usual=mine.usual)
+        return _searched(_sample(work, ordered), mine.candidates, proposals, told)[1]
+
+
+def _begun(
+    request: RunRequest, signature: Signature, rows: Encoded
+) -> tuple[_Work, Encoded, Places, tuple[Candidate, ...]]:
+    """The work, the training rows in their order and the places that they came from, and the candidates."""
     # What is served prepares the values itself: models are fitted on what comes of that.
     rows = msgspec.structs.replace(rows, features=values(request, signature, rows.features))
     signature = prepared(signature, request)
@@ -86,14 +133,7 @@ def tune(
     ordered, order = in_order(rows, request.seed)
     ends = time.monotonic() + request.timeout if request.timeout and not request.replay else math.inf
     work = _Work(request, signature, ordered.features, ordered.target, folds(ordered, request), ends)
-    with single_threads(), warnings.catch_warnings():
-        # The score shows what an unfinished fit is worth.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        best, tuned = _searched(_sample(work, ordered), candidates, told)
-        answers = np.empty((len(order), max(len(signature.classes), 1)))
-        answers[order] = _all_answers(work, best)
-        model = _fitted(work, best.record.algorithm, best.record.parameters, slice(None))
-    return model, tuned, OutOfFold(target=rows.target[~rows.held], answers=answers)
+    return work, ordered, order, candidates
 
 
 def in_order(rows: Encoded, seed: int) -> tuple[Encoded, Places]:
@@ -138,9 +178,11 @@ def _all_answers(work: _Work, best: _Tried) -> NDArray[np.float64]:
     return answers
 
 
-def _searched(work: _Work, candidates: tuple[Candidate, ...], told: Told) -> tuple[_Tried, Tuned]:
-    """Runs the search: the best trial, and the account of all. Raises RunError (TrainingFailed)."""
-    request, search = work.request, Search(work.request, candidates)
+def _searched(
+    work: _Work, candidates: tuple[Candidate, ...], search: Search, told: Told
+) -> tuple[_Tried | None, Tuned]:
+    """Runs the search: the best trial, if one was complete, and the account of all."""
+    request = work.request
     tried: list[Trial] = []
     counts: Counter[int] = Counter()
     tops: dict[int, _Tried] = {}
@@ -159,11 +201,10 @@ def _searched(work: _Work, candidates: tuple[Candidate, ...], told: Told) -> tup
             best = found
         if found.place not in tops or _rank(request.metric, found) > _rank(request.metric, tops[found.place]):
             tops[found.place] = msgspec.structs.replace(found, answers=None)
-    if best is None:
-        raise RunError("TrainingFailed", tried[0].message)
     places = sorted(tops)
     scores = tuple(_score_of(tops[place].record, counts[place]) for place in places)
-    return best, Tuned(candidates=scores, winner=places.index(best.place), trials=tuple(tried))
+    winner = places.index(best.place) if best else 0
+    return best, Tuned(candidates=scores, winner=winner, trials=tuple(tried))
 
 
 def _try(work: _Work, number: int, algorithm: str, proposal: Proposal, *, started: bool) -> _Tried:

@@ -50,11 +50,12 @@ class Proposal:
 class Search:
     """Proposes ``request.trials`` settings, at least one a candidate: first each candidate's usual one; then they take
     turns, the more often the more parameters they have to search; at last, whatever looks best. The same answers give
-    the same proposals.
+    the same proposals. Without ``usual`` another search sees to the usual settings.
     """
 
-    def __init__(self, request: RunRequest, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, request: RunRequest, candidates: Sequence[Candidate], *, usual: bool = True) -> None:
         self._candidates = candidates
+        self._usual = usual
         self._spaces = [space_of(candidate) for candidate in candidates]
         self._fixed = [fixed_of(candidate) for candidate in candidates]
         self._searched = [place for place, space in enumerate(self._spaces) if space]
@@ -77,9 +78,11 @@ class Search:
 
     def proposals(self) -> Iterator[Proposal]:
         """The settings, one after the other; each is to be answered by :meth:`told` before the next."""
+        made, repeats = 0, 0
         for place, space in enumerate(self._spaces):
-            yield self._first(place) if space else Proposal(place, self._fixed[place])
-        made, repeats = len(self._candidates), 0
+            if self._usual or not space:
+                made += 1
+                yield self._first(place) if space else Proposal(place, self._fixed[place])
         turns = iter(self._turns(round(_SHARED * (self.trials - made))))
         while made < self.trials and repeats < _REPEATS:
             if (turn := next(turns, None)) is not None:

@@ -126,7 +126,8 @@ class Kubeflow(Model):
         default=None,
         ge=1,
         le=64,
-        description="Into how many pods the search is spread: each tries its share of the trials. Unset: one.",
+        description="Into how many pods the search is spread: each tries its share of the candidates and trials, and "
+        "hears nothing of the others. Unset: one.",
     )
     pods: list[PodSettings] = Field(default=[], max_length=16, description="What the pods of some components need.")
 

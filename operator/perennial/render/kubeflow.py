@@ -6,6 +6,7 @@ Fields that servers from 2.0 on know are used alone: sizes as numbers, Secrets a
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import yaml
 from kubernetes.utils.quantity import parse_quantity
 
@@ -22,6 +23,8 @@ from perennial.render.run_job import config_map
 
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CA")
 _GIGABYTE = 10**9
+_STANDS_FOR = {"look": "ingest", "known": "ingest", "search": "tune", "choose": "tune"}
+"""Components of the pipeline for many pods, by those whose work they do."""
 
 Json = dict[str, Any]
 
@@ -40,7 +43,7 @@ def submission(
             experiment=target.experiment,
             pipeline=target.pipeline,
             content=pipeline(run.image, begun, target, keys),
-            parameters={"request": begun.data()[REQUEST_KEY]},
+            parameters=_parameters(begun, target),
             root=target.pipeline_root,
             service_account=target.service_account,
         ),
@@ -49,7 +52,7 @@ def submission(
 
 def pipeline(image: str, begun: Started, target: Target, keys: tuple[str, ...]) -> str:
     """The compiled pipeline (YAML, two documents: what is run, and what Kubernetes gives its pods)."""
-    document = _parsed("tabular")
+    document = _parsed("kubeflow" if _spread(begun, target) else "tabular")
     executors = {
         name: {"container": {**each["container"], "image": image, **_container(name, begun.spec.engine)}}
         for name, each in document["deploymentSpec"]["executors"].items()
@@ -68,6 +71,26 @@ def pipeline(image: str, begun: Started, target: Target, keys: tuple[str, ...]) 
     return yaml.dump_all((changed, kubernetes), Dumper=_Dumper, sort_keys=True)
 
 
+def _spread(begun: Started, target: Target) -> bool:
+    """Whether it takes the pipeline that searches in many pods, and that Kubeflow's cache knows."""
+    return target.caching or _shares(begun) > 1
+
+
+def _shares(begun: Started) -> int:
+    given = begun.spec.engine.kubeflow
+    # A replay has nothing to search.
+    return given.shards if given and given.shards and begun.request.replay is None else 1
+
+
+def _parameters(begun: Started, target: Target) -> Json:
+    request = begun.data()[REQUEST_KEY]
+    if not _spread(begun, target):
+        return {"request": request}
+    alike = msgspec.structs.replace(begun.request, run=0, output="")
+    definition, shares = msgspec.json.encode(alike, order="deterministic").decode(), _shares(begun)
+    return {"request": request, "definition": definition, "share_numbers": list(range(shares)), "shares": shares}
+
+
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -79,7 +102,8 @@ def _parsed(name: pipelines.Name) -> Json:
 
 
 def _settings(executor: str, engine: Engine) -> list[PodSettings]:
-    component, given = executor.removeprefix("exec-"), engine.kubeflow.pods if engine.kubeflow else []
+    name, given = executor.removeprefix("exec-"), engine.kubeflow.pods if engine.kubeflow else []
+    component = _STANDS_FOR.get(name, name)
     return [each for each in given if each.components is None or component in each.components]
 
 

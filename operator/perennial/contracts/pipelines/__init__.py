@@ -3,7 +3,7 @@
 from importlib import resources
 from typing import Literal
 
-Name = Literal["tabular", "own"]
+Name = Literal["tabular", "own", "kubeflow"]
 Component = Literal["ingest", "check", "split", "tune", "export", "evaluate", "baseline", "register"]
 """Those of tabular, in the order in which they run."""
 

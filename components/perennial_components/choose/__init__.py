@@ -1,0 +1,1 @@
+"""Chooses among what the shares of a search have found."""

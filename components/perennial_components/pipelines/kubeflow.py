@@ -1,0 +1,66 @@
+"""As tabular, for Kubeflow Pipelines: the search in many pods, and each component but the first and the last from the
+cache where it was run on the same data for the same definition.
+"""
+
+from kfp import dsl
+
+from perennial_components.baseline.component import baseline
+from perennial_components.check.component import check
+from perennial_components.choose.component import choose
+from perennial_components.evaluate.component import evaluate
+from perennial_components.export.component import export
+from perennial_components.known.component import known
+from perennial_components.look.component import look
+from perennial_components.register.component import register
+from perennial_components.search.component import search
+from perennial_components.split.component import split
+
+
+@dsl.pipeline(name="perennial-kubeflow", description="Tabular classification and regression, spread over pods")
+def kubeflow(request: str, definition: str, share_numbers: list[int], shares: int) -> dsl.Artifact:
+    """Trains, measures and registers one model.
+
+    Args:
+        request: JSON of contracts.request.RunRequest.
+        definition: The same without what differs from run to run of one definition.
+        share_numbers: 0, 1, … one for each share of the search.
+        shares: How many there are.
+
+    Returns:
+        result.json, as it stands in the store.
+    """
+    looked = look(request=definition).set_caching_options(enable_caching=False)
+    read = known(request=definition, digest=looked.output).set_display_name("ingest")
+    data = read.outputs["data"]
+    checked = check(request=definition, data=data)
+    prepared = split(request=definition, data=data, sides=read.outputs["sides"]).after(checked)
+    rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
+    with dsl.ParallelFor(share_numbers, name="shares") as number:
+        searched = search(request=definition, rows=rows, signature=signature, share=number, shares=shares)
+    chosen = choose(request=definition, rows=rows, signature=signature, shares=shares).after(searched)
+    tuned = chosen.set_display_name("tune")
+    exported = export(request=definition, rows=rows, signature=signature, model=tuned.outputs["model"])
+    evaluated = evaluate(
+        request=definition, data=data, rows=rows, signature=signature, served=exported.outputs["served"]
+    )
+    counted = baseline(
+        request=definition,
+        data=data,
+        rows=rows,
+        signature=signature,
+        predictions=tuned.outputs["predictions"],
+        evaluation=evaluated.outputs["evaluation"],
+    )
+    registered = register(
+        request=request,
+        ingested=read.outputs["ingested"],
+        profile=prepared.outputs["profile"],
+        signature=signature,
+        tuned=tuned.outputs["tuned"],
+        model=tuned.outputs["model"],
+        served=exported.outputs["served"],
+        parity=exported.outputs["parity"],
+        evaluation=evaluated.outputs["evaluation"],
+        reference=counted.outputs["reference"],
+    ).set_caching_options(enable_caching=False)
+    return registered.outputs["result"]

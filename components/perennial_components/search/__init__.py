@@ -1,0 +1,1 @@
+"""A share of the search for the best candidate, in a pod of its own."""
