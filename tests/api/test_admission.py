@@ -135,6 +135,16 @@ async def test_a_regression_is_taken_and_the_server_adds_no_metric(api: Kubernet
         ({"evaluation": {"champion": {"confidence": 1}}}, "spec.evaluation.champion.confidence"),
         ({"imbalance": "ClassWeight"}, "imbalance is for Classification"),
         (
+            {
+                "data": {
+                    "source": {"uri": "s3://data/x.csv"},
+                    "target": {"column": "y"},
+                    "require": {"minRowsPerClass": 5},
+                }
+            },
+            "data.require.minRowsPerClass is for Classification",
+        ),
+        (
             {"candidates": [{"algorithm": "LogisticRegression"}]},
             "LogisticRegression, SVC, GaussianNB are for Classification",
         ),

@@ -9,11 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.contracts.request import Check, RunRequest
+from perennial.contracts.signature import Input
 from perennial_components.check.schema import schema_of
 from perennial_components.failure import RunError
+from perennial_components.prepare.core import impossible, value_steps
 from perennial_components.records import Checked
 from perennial_components.split.encoding import target_labels
 from perennial_components.table import numbers, unix_seconds, unreadable
+from perennial_components.tune.auto import resolved
 
 MIN_ROWS = 20
 _LARGEST = float(np.finfo(np.float32).max)
@@ -40,6 +43,7 @@ def check(request: RunRequest, table: pd.DataFrame) -> Checked:
     problems = [str(failing) for failing in declared(request.checks, table)] if request.checks else []
     problems += list(_unusable(request, table))
     problems += list(_times(request.time, table)) if request.time else []
+    problems += list(_steps(request, table))
     classes: dict[str, int] = {}
     if request.task == "Regression":
         problems += list(_numbers_to_predict(request, table))
@@ -103,8 +107,24 @@ def _times(name: str, table: pd.DataFrame) -> Iterator[str]:
     yield from map(str, _failing(name, said, column, np.isnan(unix_seconds(column)) & ~missing))
 
 
+def _steps(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
+    """What keeps the value steps of ``data.prepare`` from being done: a search would tell it after minutes."""
+    if not value_steps(request.prepare):
+        return
+    try:
+        found = resolved(request, table)
+    except RunError as error:
+        yield error.message
+        return
+    inputs = [Input(name, "Numeric") for name in found.numeric]
+    inputs += [Input(name, "Categorical") for name in found.categorical]
+    yield from impossible(tuple(inputs), request.prepare)
+
+
 def _numbers_to_predict(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
     name, column = request.target.column, table[request.target.column]
+    if request.require.min_rows_per_class:
+        yield "data.require.minRowsPerClass is for Classification: a Regression has no classes; minRows counts them all"
     missing = int(column.isna().sum())
     if missing:
         yield f"column {name!r} is the target and is missing in {missing} of {len(column)} rows"

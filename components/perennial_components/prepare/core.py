@@ -23,22 +23,37 @@ def prepared(signature: Signature, request: RunRequest) -> Signature:
     """``signature`` with its ``inputs`` as they are after the value steps: a ``bucket`` made its column Categorical
     (-1 when missing, as every category), a ``ratio`` stands as a Numeric one at the end.
 
-    Raises RunError (DataRejected) for a step on what is no numeric feature, and for a ratio's name that is taken.
+    Raises RunError (DataRejected) with a line for each step on what is no numeric feature, and for each ratio's name
+    that is taken.
     """
-    inputs = {item.name: item for item in signature.inputs}
-    for place, step in enumerate(request.prepare):
+    inputs, wrong = _walked(signature.inputs, request.prepare)
+    if wrong:
+        raise RunError("DataRejected", "\n".join(wrong))
+    return msgspec.structs.replace(signature, inputs=inputs)
+
+
+def impossible(inputs: tuple[Input, ...], steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """What keeps the value steps among ``steps`` from being done on ``inputs``: a line each, with the step's place."""
+    return _walked(inputs, steps)[1]
+
+
+def _walked(given: tuple[Input, ...], steps: tuple[Step, ...]) -> tuple[tuple[Input, ...], tuple[str, ...]]:
+    """The inputs after the value steps, and what is wrong with these."""
+    inputs = {item.name: item for item in given}
+    wrong: list[str] = []
+    for place, step in enumerate(steps):
         if not isinstance(step, ValueStep):
             continue
-        for name in _read(step):
-            _require_numeric(f"data.prepare[{place}]", name, inputs)
+        where = f"data.prepare[{place}].{step.__struct_config__.tag}"
+        wrong += [f"{where}: {why}" for name in _read(step) if (why := _no_number(name, inputs))]
         if isinstance(step, Ratio):
             if step.name in inputs:
-                raise RunError("DataRejected", f"data.prepare[{place}]: there is an input {step.name!r} already")
-            inputs[step.name] = Input(step.name, "Numeric")
-        elif isinstance(step, Bucket):
+                wrong.append(f"{where}: there is an input {step.name!r} already")
+            inputs.setdefault(step.name, Input(step.name, "Numeric"))
+        elif isinstance(step, Bucket) and step.column in inputs:
             categories = tuple(map(str, range(len(step.edges) + 1)))
             inputs[step.column] = Input(step.column, "Categorical", categories)
-    return msgspec.structs.replace(signature, inputs=tuple(inputs.values()))
+    return tuple(inputs.values()), tuple(wrong)
 
 
 def values(request: RunRequest, signature: Signature, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,9 +106,9 @@ def _read(step: ValueStep) -> tuple[str, ...]:
     return (step.numerator, step.denominator) if isinstance(step, Ratio) else (step.column,)
 
 
-def _require_numeric(where: str, name: str, inputs: dict[str, Input]) -> None:
+def _no_number(name: str, inputs: dict[str, Input]) -> str:
+    """Why the input ``name`` cannot be computed with; empty where it can."""
     if name not in inputs:
         known = [item.name for item in inputs.values() if item.kind == "Numeric"]
-        raise RunError("DataRejected", f"{where}: {name!r} is no feature{nearest(name, known)}")
-    if inputs[name].kind != "Numeric":
-        raise RunError("DataRejected", f"{where}: {name!r} is {inputs[name].kind} and not Numeric")
+        return f"{name!r} is no feature{nearest(name, known)}"
+    return "" if inputs[name].kind == "Numeric" else f"{name!r} is {inputs[name].kind} and not Numeric"

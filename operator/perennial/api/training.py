@@ -28,6 +28,10 @@ _TASK_RULES = (
         "imbalance is for Classification: a Regression has no classes to weigh",
     ),
     (
+        "self.task != 'Regression' || !has(self.data.require) || !has(self.data.require.minRowsPerClass)",
+        "data.require.minRowsPerClass is for Classification: a Regression has no classes to count",
+    ),
+    (
         f"!has(self.tuning.metric) || self.tuning.metric in {_IN_TASK}",
         f"tuning.metric must be one of its task: {_WHICH}",
     ),

@@ -5,7 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from perennial.contracts.request import Check, Target
+from perennial.contracts.prepare import Bucket, Clip, Filter, Log, Ratio
+from perennial.contracts.request import AutoFeatures, Check, Target
 from perennial_components.check.core import check
 from perennial_components.failure import RunError
 from tests.unit.components.support import prepared, request, text_table
@@ -95,3 +96,28 @@ def test_a_time_that_cannot_be_read(wrong: str) -> None:
             f" 1 rows fail, for example {wrong}"
         ),
     ]
+
+
+@pytest.mark.parametrize("auto", [None, AutoFeatures()])
+def test_value_steps_that_cannot_be_done_are_told_all_at_once_before_anything_is_fitted(
+    auto: AutoFeatures | None,
+) -> None:
+    steps = (
+        Clip("agee", min=0), Filter("age", min=1), Log("sex"), Ratio("r", "age", "num"), Ratio("r", "age", "r"),
+        Bucket("age", (1.0, 2.0)), Log("age"),
+    )  # fmt: skip
+    named = SMALL if auto is None else {"auto": auto, "numeric": (), "categorical": (), "slices": ()}
+    assert refused(small(age=list(map(str, range(40, 60))) * 2), prepare=steps, **named) == [
+        "data.prepare[0].clip: 'agee' is no feature (did you mean 'age'?)",
+        "data.prepare[2].log: 'sex' is Categorical and not Numeric",
+        "data.prepare[3].ratio: 'num' is no feature",
+        "data.prepare[4].ratio: there is an input 'r' already",
+        "data.prepare[6].log: 'age' is Categorical and not Numeric",
+    ]
+
+
+def test_where_no_column_may_be_a_feature_the_steps_say_that_alone() -> None:
+    named = {"auto": AutoFeatures(), "numeric": (), "categorical": (), "slices": ()}
+    table = text_table(num=["0", "1"] * 20, all=["1"] * 40)
+    [said] = refused(table, prepare=(Clip("all", min=0),), **named)
+    assert said.startswith("features.auto finds no column that may be a feature")

@@ -80,9 +80,9 @@ def test_each_step_says_what_it_does() -> None:
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        (Clip("aa", min=0), "data.prepare[0]: 'aa' is no feature (did you mean 'a'?)"),
-        (Log("c"), "data.prepare[0]: 'c' is Categorical and not Numeric"),
-        (Ratio("b", "a", "b"), "data.prepare[0]: there is an input 'b' already"),
+        (Clip("aa", min=0), "data.prepare[0].clip: 'aa' is no feature (did you mean 'a'?)"),
+        (Log("c"), "data.prepare[0].log: 'c' is Categorical and not Numeric"),
+        (Ratio("b", "a", "b"), "data.prepare[0].ratio: there is an input 'b' already"),
     ],
 )
 def test_a_value_step_on_something_else_is_refused(step: Step, says: str) -> None:

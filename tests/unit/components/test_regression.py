@@ -10,7 +10,7 @@ import pytest
 
 from perennial.contracts import objects
 from perennial.contracts.baseline import VALUE, Baseline
-from perennial.contracts.request import Candidate, Champion, RunRequest, SearchRange, Target
+from perennial.contracts.request import Candidate, Champion, Require, RunRequest, SearchRange, Target
 from perennial.contracts.result import RunResult
 from perennial.contracts.signature import Signature
 from perennial_components.baseline.losses import loss_points
@@ -143,15 +143,17 @@ def test_a_constant_prediction_and_one_without_error_have_their_points() -> None
 
 
 def test_a_target_that_is_no_number_or_never_varies_is_refused() -> None:
-    def refused(target: list[Any]) -> str:
+    def refused(target: list[Any], **more: Any) -> str:
         table = text_table(x=[str(row) for row in range(30)], y=target)
         with pytest.raises(RunError) as error:
-            check(asked(target=Target("y"), numeric=("x",), categorical=()), table)
+            check(asked(target=Target("y"), numeric=("x",), categorical=(), **more), table)
         return error.value.message
 
     assert "number: 2 rows fail, for example high" in refused(["high", "inf"] + ["1", "2"] * 14)
     assert "missing in 1 of 30 rows" in refused([None, "2"] + ["1", "2"] * 14)
     assert "is 3 in every row" in refused(["3"] * 30)
+    asked_for_classes = refused([str(row) for row in range(30)], require=Require(min_rows_per_class=5))
+    assert asked_for_classes.startswith("data.require.minRowsPerClass is for Classification")
 
 
 def test_what_belongs_to_the_other_task_is_refused() -> None:
