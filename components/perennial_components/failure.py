@@ -20,8 +20,15 @@ from perennial.contracts.result import RunOutcome
 from perennial_components import pod, progress
 
 Reason = Literal[
-    "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
+    "SourceInvalid",
+    "DataUnavailable",
+    "DataRejected",
+    "TrainingFailed",
+    "ExportMismatch",
+    "StoreUnavailable",
+    "InternalError",
 ]
+"""SourceInvalid: the data cannot be had, and no other attempt changes that; DataUnavailable: another one may."""
 
 MESSAGE_BYTES = 3072
 FAILURE_FILE = "PERENNIAL_FAILURE_FILE"

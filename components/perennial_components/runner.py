@@ -83,7 +83,7 @@ def _compiled(request: RunRequest, environ: Mapping[str, str]) -> str:
     try:
         content = objects.read(own.url, environ)
     except FileNotFoundError as error:
-        raise RunError("DataUnavailable", f"spec.pipeline.url: there is nothing at {own.url}") from error
+        raise RunError("TrainingFailed", f"spec.pipeline.url: there is nothing at {own.url}") from error
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
         raise RunError("DataUnavailable", f"spec.pipeline.url: {own.url}: {store_message(error)}") from error
     if (found := objects.sha256(content)) != own.sha256:

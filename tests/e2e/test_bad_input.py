@@ -52,7 +52,7 @@ async def test_bad_data_and_a_tampered_model_are_refused_with_the_reason(make_st
         ("no-column", "DataRejected", ["'nun'", "num"]),
         ("one-class", "DataRejected", ["class"]),
         ("empty", "DataRejected", ["empty.csv", "empty"]),
-        ("nothing", "DataUnavailable", ["absent-*.csv"]),
+        ("nothing", "SourceInvalid", ["absent-*.csv"]),
     ):
         ready = await condition(
             stage,

@@ -22,7 +22,8 @@ def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.Data
     Every column is kept: the side of a row may depend on all of them. ``credentials`` are the store's, and the URL of
     the database.
 
-    Raises RunError: DataUnavailable when nothing is there or the store or database cannot be reached, DataRejected when
+    Raises RunError: SourceInvalid when nothing is there, DataUnavailable when the store or database cannot be reached,
+    DataRejected when
     what is there is no table, has no rows, or lacks a column that the request names.
     """
     _give_memory_back()

@@ -15,7 +15,7 @@ from pyarrow import csv, parquet
 
 from perennial.contracts import objects
 from perennial.contracts.names import STORE_CA
-from perennial_components.failure import RunError
+from perennial_components.failure import Reason, RunError
 from perennial_components.ingest.cells import TEXT, as_text, cleaned
 from perennial_components.storage import store_message
 
@@ -25,12 +25,24 @@ _BLOCK = 2 << 20
 _ROWS = 1 << 16
 _INDEX = re.compile(r"__index_level_\d+__")
 """Where pandas keeps the places that rows once had: nothing of the data."""
+_FINAL = (
+    FileNotFoundError,
+    PermissionError,
+    ValueError,
+    obstore.exceptions.NotFoundError,
+    obstore.exceptions.PermissionDeniedError,
+    obstore.exceptions.UnauthenticatedError,
+    obstore.exceptions.InvalidPathError,
+    obstore.exceptions.NotSupportedError,
+    obstore.exceptions.UnknownConfigurationKeyError,
+)
+"""What a store says of an address or of credentials: it says the same of the next attempt."""
 
 
 def names(source: str, credentials: Mapping[str, str]) -> list[str]:
     """The addresses that ``source`` means, sorted; ``*``, ``?`` and ``[…]`` match within one path segment.
 
-    Raises RunError (DataUnavailable) when none matches, or the server cannot list. In a web address ``?`` begins
+    Raises RunError (SourceInvalid) when none matches, or the server cannot list. In a web address ``?`` begins
     a query.
     """
     web = urlsplit(source).scheme in {"http", "https"}
@@ -38,7 +50,7 @@ def names(source: str, credentials: Mapping[str, str]) -> list[str]:
         return [source]
     if web:
         raise RunError(
-            "DataUnavailable",
+            "SourceInvalid",
             f"{source}: a web server has no listing to match * and [ against: name one file, or put the files into an "
             "object store (s3://, gs://, az://)",
         )
@@ -47,7 +59,7 @@ def names(source: str, credentials: Mapping[str, str]) -> list[str]:
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
         raise _unavailable(source, error) from error
     if not found:
-        raise RunError("DataUnavailable", f"no file matches {source}")
+        raise RunError("SourceInvalid", f"no file matches {source}")
     return found
 
 
@@ -76,7 +88,7 @@ def _content(name: str, credentials: Mapping[str, str]) -> bytes:
     try:
         return bytes(_get(name, credentials).bytes()) if _has_query(name) else objects.read(name, credentials)
     except FileNotFoundError as error:
-        raise RunError("DataUnavailable", f"there is nothing at {name}") from error
+        raise RunError("SourceInvalid", f"there is nothing at {name}") from error
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
         raise _unavailable(name, error) from error
 
@@ -124,7 +136,8 @@ class _Body(RawIOBase):
 
 
 def _unavailable(source: str, error: Exception) -> RunError:
-    return RunError("DataUnavailable", f"{source} cannot be read: {store_message(error)}")
+    reason: Reason = "SourceInvalid" if isinstance(error, _FINAL) else "DataUnavailable"
+    return RunError(reason, f"{source} cannot be read: {store_message(error)}")
 
 
 def _csv(name: str, file: BinaryIO) -> Iterator[Any]:

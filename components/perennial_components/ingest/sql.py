@@ -36,8 +36,8 @@ def named(source: SqlSource) -> str:
 def read(source: SqlSource, url: str) -> Iterator[Any]:
     """The rows of the query as tables (Arrow) of cleaned text, through a cursor of the server where it has them.
 
-    Raises RunError: DataUnavailable when the database cannot be had, DataRejected when it refuses the query or gives
-    values that are none of one cell.
+    Raises RunError: SourceInvalid when the URL is none, or of a database that the image cannot read, DataUnavailable
+    when it cannot be had, DataRejected when it refuses the query or gives values that are none of one cell.
     """
     where, target = named(source), _url(source, url)
     try:
@@ -54,7 +54,7 @@ def read(source: SqlSource, url: str) -> Iterator[Any]:
                 columns = zip(header, zip(*part, strict=True), strict=True)
                 yield pa.table([_texts(cells, name, where) for name, cells in columns], names=header)
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise RunError("DataUnavailable", f"{where}: {_no_driver(target, error)}") from None
+        raise RunError("SourceInvalid", f"{where}: {_no_driver(target, error)}") from None
     except _REFUSED as error:
         raise RunError("DataRejected", f"{where}: the query is refused: {_told(error, target)}") from None
     except RunError:
@@ -66,13 +66,13 @@ def read(source: SqlSource, url: str) -> Iterator[Any]:
 def _url(source: SqlSource, text: str) -> sqlalchemy.URL:
     where, text = named(source), text.strip()
     if not text:
-        raise RunError("DataUnavailable", f"{where}: the entry is empty: it is to hold the database's URL")
+        raise RunError("SourceInvalid", f"{where}: the entry is empty: it is to hold the database's URL")
     try:
         # Others call PostgreSQL so, too.
         return sqlalchemy.make_url(re.sub("^postgres://", "postgresql://", text))
     except (exc.ArgumentError, ValueError):
         raise RunError(
-            "DataUnavailable",
+            "SourceInvalid",
             f"{where}: the entry is no SQLAlchemy URL, such as postgresql://user:password@host:5432/database "
             "(percent-encode what is special in the password)",
         ) from None

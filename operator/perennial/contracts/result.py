@@ -186,6 +186,13 @@ class RunOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     result: Artifact | None = None
     component: str = ""
     reason: Literal[
-        "", "DataUnavailable", "DataRejected", "TrainingFailed", "ExportMismatch", "StoreUnavailable", "InternalError"
+        "",
+        "SourceInvalid",
+        "DataUnavailable",
+        "DataRejected",
+        "TrainingFailed",
+        "ExportMismatch",
+        "StoreUnavailable",
+        "InternalError",
     ] = ""
     message: str = ""

@@ -55,8 +55,8 @@ def refused(source: str, **changes: object) -> tuple[str, str]:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    assert refused(f"file://{tmp_path}/*.csv") == ("DataUnavailable", f"no file matches file://{tmp_path}/*.csv")
-    assert refused(f"file://{tmp_path}/no.csv") == ("DataUnavailable", f"there is nothing at file://{tmp_path}/no.csv")
+    assert refused(f"file://{tmp_path}/*.csv") == ("SourceInvalid", f"no file matches file://{tmp_path}/*.csv")
+    assert refused(f"file://{tmp_path}/no.csv") == ("SourceInvalid", f"there is nothing at file://{tmp_path}/no.csv")
 
 
 @pytest.mark.parametrize("content", ["", "\n\n"])
@@ -171,6 +171,9 @@ def test_no_parquet(tmp_path: Path) -> None:
     assert message.startswith(f"file://{tmp_path}/a.parquet: column 'parts' holds list<")
 
 
+REFUSALS = {"/secret.csv": 403, "/who.csv": 401, "/broken.csv": 500}
+
+
 @pytest.fixture(scope="module")
 def web() -> Iterator[str]:
     """A web server that has Cleveland's patients wherever a path ends in .csv, and shows no list."""
@@ -179,7 +182,7 @@ def web() -> Iterator[str]:
         def do_GET(self) -> None:
             found = self.path in {"/cleveland.csv", "/get?file=cleveland.csv"}
             content = (DATA / "cleveland.csv").read_bytes() if found else b"no"
-            self.send_response(200 if found else 404)
+            self.send_response(200 if found else REFUSALS.get(self.path, 404))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
@@ -197,12 +200,23 @@ def test_a_web_address_with_and_without_a_query(web: str) -> None:
     _, of_file = ingest(request(), {})
     assert ingest(request(source=f"{web}/cleveland.csv"), {})[1] == of_file
     assert ingest(request(source=f"{web}/get?file=cleveland.csv"), {})[1] == of_file
-    assert refused(f"{web}/get?file=no.csv") == ("DataUnavailable", f"there is nothing at {web}/get?file=no.csv")
+    assert refused(f"{web}/get?file=no.csv") == ("SourceInvalid", f"there is nothing at {web}/get?file=no.csv")
+
+
+@pytest.mark.parametrize("path", ["secret.csv", "who.csv"])
+def test_what_a_server_refuses_is_not_asked_for_again(web: str, path: str) -> None:
+    reason, message = refused(f"{web}/{path}")
+    assert reason == "SourceInvalid"
+    assert message.startswith(f"{web}/{path} cannot be read: ")
+
+
+def test_an_address_of_no_store_is_not_asked_for_again() -> None:
+    assert refused("ftp://data/x.csv")[0] == "SourceInvalid"
 
 
 def test_a_pattern_needs_a_server_that_lists(web: str) -> None:
     reason, message = refused(f"{web}/*.csv")
-    assert reason == "DataUnavailable"
+    assert reason == "SourceInvalid"
     assert message == (
         f"{web}/*.csv: a web server has no listing to match * and [ against: name one file, or put the files into an "
         "object store (s3://, gs://, az://)"

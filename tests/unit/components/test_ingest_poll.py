@@ -29,7 +29,7 @@ def test_what_it_cannot_see_is_told_as_by_a_run(tmp_path: Path) -> None:
     code, message = looked(tmp_path, request(source=f"file://{tmp_path}/no.csv"))
     outcome = msgspec.json.decode(message, type=RunOutcome)
     assert code == 1
-    assert (outcome.succeeded, outcome.reason) == (False, "DataUnavailable")
+    assert (outcome.succeeded, outcome.reason) == (False, "SourceInvalid")
     assert outcome.message == f"there is nothing at file://{tmp_path}/no.csv"
 
 

@@ -147,7 +147,7 @@ def test_a_database_that_cannot_be_had(url: str, tmp_path: Path) -> None:
 )
 def test_an_entry_that_leads_nowhere(text: str, said: str) -> None:
     reason, message = refused(PATIENTS, text)
-    assert reason == "DataUnavailable"
+    assert reason == "SourceInvalid"
     assert message.startswith(said)
     assert "hunter22" not in message
 

@@ -61,7 +61,7 @@ def test_what_it_claims_is_measured_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "says"),
     [
-        ({"url": "file:///nowhere.yaml"}, "DataUnavailable", "spec.pipeline.url: there is nothing"),
+        ({"url": "file:///nowhere.yaml"}, "TrainingFailed", "spec.pipeline.url: there is nothing"),
         ({"sha256": "0" * 64}, "TrainingFailed", "spec.pipeline.sha256"),
         ({"image": "registry/mine:1"}, "TrainingFailed", "is not registry/mine:1"),
     ],

@@ -258,7 +258,9 @@ def test_what_the_cluster_let_down_is_tried_again_after_a_while(
     assert "RunFailed" not in {event.reason for event in cluster.events}
 
 
-@pytest.mark.parametrize("reason", ["DataRejected", "TrainingFailed", "ExportMismatch", "InternalError"])
+@pytest.mark.parametrize(
+    "reason", ["SourceInvalid", "DataRejected", "TrainingFailed", "ExportMismatch", "InternalError"]
+)
 def test_a_run_that_failed_by_itself_is_over(reason: str) -> None:
     cluster = running()
     end_badly(cluster, RunOutcome(succeeded=False, reason=reason, message="no"))  # type: ignore[arg-type]
