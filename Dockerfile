@@ -49,6 +49,10 @@ COPY --from=operator-code /opt/app /opt/app
 ENTRYPOINT ["python", "-m", "perennial"]
 
 FROM runtime AS components
+# Where Kubeflow's launcher of 2.0 lays what components hand to each other; its newer ones mount volumes there.
+USER 0:0
+RUN mkdir --mode 1777 /gcs /minio /s3
+USER 65532:65532
 COPY --from=components-code /opt/app /opt/app
 ENTRYPOINT ["python", "-m", "perennial_components.runner"]
 

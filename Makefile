@@ -16,7 +16,7 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 
-.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-training test-own
+.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-training test-own test-kubeflow
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
@@ -54,11 +54,15 @@ test-own: cluster images env-operator env-components ## Pipelines of one's own, 
 	eval "$$(hack/cluster/env)"
 	$(PY)/pytest -q tests/own
 
+test-kubeflow: kubeflow-node images env-operator env-components ## Trainings that a real Kubeflow Pipelines runs, about 8 minutes
+	@eval "$$(hack/cluster/env)"
+	$(PY)/pytest -q tests/kubeflow
+
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
 	$(PY)/pytest -q tests/cluster
 
-.PHONY: cluster addons cluster-down images programs system-packages
+.PHONY: cluster kubeflow kubeflow-node addons cluster-down images programs system-packages
 system-packages:
 	@hack/system-packages
 
@@ -70,6 +74,12 @@ cluster: programs ## A real cluster: kind where Docker runs, otherwise a bare no
 
 addons: cluster ## Puts a Gateway API implementation and metrics-server into the cluster, for tests of rollouts
 	@hack/cluster/addons
+
+kubeflow-node: cluster ## A real Kubeflow Pipelines beside the bare node, its pods on it
+	@hack/kubeflow/up
+
+kubeflow: cluster ## The published Kubeflow Pipelines on the kind cluster
+	@hack/kubeflow/published
 
 cluster-down: ## Ends the cluster and leaves nothing behind
 	@hack/cluster/down
