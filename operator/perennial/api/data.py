@@ -32,13 +32,82 @@ class SqlSpec(Model):
     )
 
 
-class Source(Model):
-    """Where the rows are: files, or a query of a database."""
+class StoreSecret(Model):
+    """The entry of a Secret in the training's namespace that holds the configuration of a Feast repository."""
+
+    name: SubdomainName = Field(description="The Secret.")
+    key: str = Field(
+        default="feature_store.yaml",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Its entry: a feature_store.yaml, with the address of the registry and of the offline store.",
+    )
+
+
+class EntityRows(Model):
+    """The rows that features are looked up for: their entities' join keys, event_timestamp, and what else is to be in
+    the data, such as the target.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             ("has(self.uri) != has(self.sql)", "give one of uri and sql"),
             ("has(self.uri) || self.format == 'CSV'", "format is that of the files at uri; sql has none"),
+        )
+    )
+    uri: str | None = Field(
+        default=None,
+        min_length=8,
+        max_length=1024,
+        pattern=r"^(s3|gs|az|https?|file)://.+",
+        description="Address of files, as data.source.uri has one.",
+    )
+    format: Literal["CSV", "Parquet"] = Field(
+        default="CSV", description="How the files are written: CSV in UTF-8 with a header line, or Parquet."
+    )
+    sql: SqlSpec | None = None
+
+
+class FeastSpec(Model):
+    """Historical features of a Feast repository, as they were known at the event_timestamp of each row."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("(size(self.features) > 0) != has(self.featureService)", "give one of features and featureService")
+        )
+    )
+    store_secret: StoreSecret
+    features: list[Annotated[str, Field(max_length=256, pattern=r"^[^:\s]+:[^:\s]+$")]] = Field(
+        default=[],
+        max_length=500,
+        description="Features, each as view:feature, or view@v2:feature of a version of the view.",
+    )
+    feature_service: str | None = Field(
+        default=None, min_length=1, max_length=256, description="A feature service: all features that it names."
+    )
+    full_feature_names: bool = Field(
+        default=False, description="Columns are named view__feature, and not by the feature alone."
+    )
+    entities: EntityRows
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image that reads the repository, made from the operator's own one; that where unset.",
+    )
+
+
+class Source(Model):
+    """Where the rows are: files, a query of a database, or the features of a Feast repository."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.uri), has(self.sql), has(self.feast)].filter(given, given).size() == 1",
+                "give one of uri, sql and feast",
+            ),
+            ("has(self.uri) || self.format == 'CSV'", "format is that of the files at uri; sql and feast have none"),
         )
     )
     uri: str | None = Field(
@@ -53,6 +122,7 @@ class Source(Model):
         default="CSV", description="How the files are written: CSV in UTF-8 with a header line, or Parquet."
     )
     sql: SqlSpec | None = None
+    feast: FeastSpec | None = None
 
 
 class Positive(Model):

@@ -79,10 +79,35 @@ class ChampionRecord(Model):
     message: str = Field(default="", max_length=512, description="The verdict for people.")
 
 
+class FeatureViewRecord(Model):
+    """A feature view of Feast as it was read."""
+
+    name: str = Field(max_length=256, description="The view.")
+    version: int | None = Field(default=None, description="Its number, where the registry numbers versions.")
+    sha256: Sha256
+    updated: str = Field(default="", max_length=35, description="When its definition was last applied.")
+
+
+class FeastRecord(Model):
+    """The features that were read of a Feast repository."""
+
+    project: str = Field(max_length=256, description="The repository's project.")
+    service: str = Field(default="", max_length=256, description="The feature service that named them, if one did.")
+    features: list[Annotated[str, Field(max_length=256)]] = Field(max_length=1000, description="Each as view:feature.")
+    views: list[FeatureViewRecord] = Field(
+        max_length=200,
+        description="Their views, and those that an on-demand view is computed from; sha256 is of the definition.",
+    )
+
+
 class DataRecord(Model):
     """The data that the version was trained on."""
 
-    source: str = Field(max_length=1024, description="Address, or the Secret of the connection and the query.")
+    source: str = Field(
+        max_length=1024,
+        description="Address, or the Secret of the connection and the query, or that of a Feast repository, what was "
+        "read of it, and the entity rows.",
+    )
     sha256: Sha256
     rows: int = Field(description="Rows in all.")
     test_rows: int = Field(description="Rows held out.")
@@ -92,6 +117,7 @@ class DataRecord(Model):
         max_length=1000,
         description="What their cells are, in the same order. Empty: every cell is missing.",
     )
+    feast: FeastRecord | None = None
 
 
 class ByTimeRecord(Model):

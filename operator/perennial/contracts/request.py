@@ -222,6 +222,31 @@ class SqlSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     query: str
 
 
+FEAST_STORE = "PERENNIAL_FEAST_STORE"
+"""Environment of the container that reads a Feast repository: its feature_store.yaml, from a Secret."""
+FEAST_FOLDER = "PERENNIAL_FEAST_FOLDER"
+"""Environment of that container, which writes into this folder, and of those that read what it wrote."""
+FEAST_ROWS, FEAST_SEEN = "rows.parquet", "seen.json"
+"""The files in that folder: the rows with their features, and a contracts.result.FeastSeen."""
+
+
+class FeastSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """The ``features`` (view:feature), or those of the feature ``service``, of the Feast repository whose configuration
+    is in the Secret ``secret`` under ``key``, read by ``image``. The entity rows are in files of ``format`` at ``rows``,
+    or ``rows`` is "" and they are what ``sql`` gives. With ``full_names`` columns are named view__feature.
+    """
+
+    secret: str
+    key: str
+    image: str
+    features: tuple[str, ...] = ()
+    service: str = ""
+    full_names: bool = False
+    rows: str = ""
+    format: Literal["CSV", "Parquet"] = "CSV"
+    sql: SqlSource | None = None
+
+
 class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """A compiled pipeline of somebody's own: where its file is, that file's SHA-256, the image of its components."""
 
@@ -234,7 +259,7 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
     after the first, 0 is for ever; ``pruning`` Median ends a trial whose first folds are worse than the median's. The
-    rows are in files of ``format`` at ``source``, or ``source`` is "" and they are what ``sql`` gives.
+    rows are in files of ``format`` at ``source``, or ``source`` is "" and they are what ``sql`` or ``feast`` gives.
 
     Fields at their defaults are left out of the JSON: a version is reproduced in the image that it was made by, which
     refuses fields that it does not know. A run without ``gates`` says nothing of its verdict.
@@ -273,3 +298,4 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     format: Literal["CSV", "Parquet"] = "CSV"
     sql: SqlSource | None = None
     gates: Gates | None = None
+    feast: FeastSource | None = None

@@ -109,9 +109,31 @@ ColumnType = Literal["Number", "Integer", "Boolean", "Datetime", "Text", "Empty"
 """What every cell of a column that is not missing is; Empty has none."""
 
 
+class SeenView(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """A feature view as it was read: ``sha256`` (hex) is of its definition, ``updated`` (ISO 8601, UTC) when that was
+    last applied. ``version`` is its number where the registry numbers versions.
+    """
+
+    name: str
+    sha256: str
+    updated: str = ""
+    version: int | None = None
+
+
+class FeastSeen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """What was read of a Feast repository: the ``features`` (view:feature) of its ``project``, and their views, also
+    those that an on-demand view is computed from. ``service`` is the feature service that named them.
+    """
+
+    project: str
+    features: tuple[str, ...]
+    views: tuple[SeenView, ...]
+    service: str = ""
+
+
 class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What was read: SHA-256 over the content (not over names or dates), rows, held-out rows, columns and, in their
-    order, their types. A query has read no ``files``.
+    order, their types. A query has read no ``files``. ``feast`` is what features were read of a Feast repository.
     """
 
     sha256: str
@@ -120,6 +142,7 @@ class DataSummary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     columns: tuple[str, ...]
     files: int
     types: tuple[ColumnType, ...] = ()
+    feast: FeastSeen | None = None
 
 
 class Reproduction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

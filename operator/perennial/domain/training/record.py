@@ -7,12 +7,14 @@ from typing import Any, Literal
 import msgspec
 
 from perennial.api.common import API_VERSION
-from perennial.api.data import Source
+from perennial.api.data import EntityRows, Source
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.api.version import (
     ArtifactRecord,
     DataRecord,
+    FeastRecord,
+    FeatureViewRecord,
     IntervalRecord,
     LeaderboardRow,
     MLflowRecord,
@@ -32,7 +34,7 @@ from perennial.contracts.names import (
     model_file,
 )
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import LOWER_IS_BETTER, RunResult, Tracked
+from perennial.contracts.result import LOWER_IS_BETTER, FeastSeen, RunResult, Tracked
 from perennial.domain.gates import champion_record, gate_records
 from perennial.domain.split import split_record
 from perennial.domain.training.request import Started
@@ -40,7 +42,7 @@ from perennial.domain.training.request import Started
 LABEL_MODEL = f"{GROUP}/model"
 _COLUMNS = 1000
 _SOURCE = 1024
-_SLICES = 200
+_SLICES = _VIEWS = 200
 _LEADERS = 5
 _TEXT = 128
 
@@ -185,12 +187,19 @@ def _slices(result: RunResult) -> list[SliceRecord]:
     ]
 
 
-def _source(source: Source) -> str:
-    """The address, or the Secret and the query of it; the whole query stands in the run's request.json."""
+def _source(source: Source | EntityRows) -> str:
+    """The address, or the Secret and the query of it; the whole query stands in the run's request.json. Of Feast what
+    was asked for, and in the same way its entity rows.
+    """
+    feast = source.feast if isinstance(source, Source) else None
+    if feast is not None:
+        secret, asked = feast.store_secret, feast.feature_service or ", ".join(feast.features)
+        named = f"Feast, Secret {secret.name}/{secret.key}: {asked[: _SOURCE // 2]}"
+        return f"{named}; entities: {_source(feast.entities)}"[:_SOURCE]
     if source.sql is None:
         return source.uri or ""
-    secret = source.sql.connection_secret
-    return f"Secret {secret.name}/{secret.key}: {' '.join(source.sql.query.split())}"[:_SOURCE]
+    connection = source.sql.connection_secret
+    return f"Secret {connection.name}/{connection.key}: {' '.join(source.sql.query.split())}"[:_SOURCE]
 
 
 def _data(source: str, result: RunResult) -> DataRecord:
@@ -202,7 +211,18 @@ def _data(source: str, result: RunResult) -> DataRecord:
         test_rows=data.test_rows,
         columns=[column[:_TEXT] for column in data.columns[:_COLUMNS]],
         types=list(data.types[:_COLUMNS]),
+        feast=_feast(data.feast),
     )
+
+
+def _feast(seen: FeastSeen | None) -> FeastRecord | None:
+    if seen is None:
+        return None
+    views = [
+        FeatureViewRecord(name=each.name, version=each.version, sha256=each.sha256, updated=each.updated)
+        for each in seen.views[:_VIEWS]
+    ]
+    return FeastRecord(project=seen.project, service=seen.service, features=list(seen.features[:_COLUMNS]), views=views)
 
 
 def _artifact(artifact: Artifact) -> ArtifactRecord:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from perennial.api.candidates import CandidateSpec, FeaturesSpec
 from perennial.api.common import seconds
-from perennial.api.data import DataSpec, Source
+from perennial.api.data import DataSpec, EntityRows, Source
 from perennial.api.evaluation import DEFAULT_METRIC, Evaluation
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining, TrainingSpec
@@ -119,8 +119,12 @@ def output(root: str, namespace: str, training: str, number: int) -> str:
     return f"{root}/{namespace}/{training}/{number}"
 
 
-def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion | None) -> Started:
-    """The run ``run`` as it starts now. ``champion`` is the deployed version, met where the spec asks for it."""
+def started(
+    training: ModelTraining, run: Run, root: str, champion: ModelVersion | None, feast_image: str = ""
+) -> Started:
+    """The run ``run`` as it starts now. ``champion`` is the deployed version, met where the spec asks for it;
+    ``feast_image`` reads Feast repositories where the spec names no other.
+    """
     spec, metadata = training.spec, training.metadata
     request = contract.RunRequest(
         namespace=metadata.namespace,
@@ -155,11 +159,29 @@ def started(training: ModelTraining, run: Run, root: str, champion: ModelVersion
         format=spec.data.source.format,
         sql=_sql(spec.data.source),
         gates=gates_of(spec),
+        feast=_feast(spec.data.source, feast_image),
     )
     return Started(request=request, spec=spec)
 
 
-def _sql(source: Source) -> contract.SqlSource | None:
+def _feast(source: Source, image: str) -> contract.FeastSource | None:
+    given = source.feast
+    if given is None:
+        return None
+    return contract.FeastSource(
+        secret=given.store_secret.name,
+        key=given.store_secret.key,
+        image=given.image or image,
+        features=tuple(given.features),
+        service=given.feature_service or "",
+        full_names=given.full_feature_names,
+        rows=given.entities.uri or "",
+        format=given.entities.format,
+        sql=_sql(given.entities),
+    )
+
+
+def _sql(source: Source | EntityRows) -> contract.SqlSource | None:
     given = source.sql
     if given is None:
         return None
