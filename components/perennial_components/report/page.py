@@ -6,6 +6,7 @@ import jinja2
 
 from perennial.contracts.baseline import Baseline
 from perennial.contracts.result import LOWER_IS_BETTER, METRICS
+from perennial_components.check.alone import RANKED
 from perennial_components.records import Account, Evaluation
 from perennial_components.report import shapes
 from perennial_components.report.verdict import verdict_of
@@ -30,6 +31,7 @@ def render(account: Account, reference: Baseline) -> str:
         counts=_counts(account),
         slices=_by_column(account.evaluation),
         verdict=verdict_of(account),
+        ranked=RANKED,
         **_said(account),
         **_drawn(account, reference),
     )

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.contracts import objects
@@ -155,6 +155,7 @@ def test_a_champion_that_takes_no_value_of_a_column_is_not_compared(everyone: An
     assert meeting((asked, empty, *rest), champion).metrics, "a column without a value says nothing against it"
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([
     Cast("sex", "Boolean"), Cast("age", "Datetime"), Rename("sex", "gender"), Rename("gender", "sex"),
     Filter("age", min=1.0), DropDuplicates(), Clip("age", min=0.0), Cast("age", "Integer", "Missing"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.contracts.baseline import Baseline, Distribution
@@ -212,6 +212,7 @@ def test_a_run_that_is_asked_for_nothing_says_no_verdict_and_one_that_fits_a_ver
     assert "the recorded winner of heart-v2 again" in shown(account(again)).sentence
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 1), st.floats(0, 1), st.one_of(st.none(), st.floats(0, 1)), st.sampled_from([None, 0.9, 0.95]),
     st.sampled_from(["Automatic", "Manual"]),
