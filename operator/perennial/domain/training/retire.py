@@ -84,9 +84,9 @@ def _removal(draft: Draft, entry: Retired) -> Removal | None:
 
 
 def _hold(draft: Draft) -> None:
-    """The finalizer is there before anything goes, and as long as there is a list."""
-    wanted, held = bool(draft.status.retired), FINALIZER_FILES in draft.training.metadata.finalizers
-    if wanted != held:
+    """The finalizer is there before anything goes, and until a list without anything is written."""
+    wanted = bool(draft.status.retired or draft.training.status.retired)
+    if wanted != (FINALIZER_FILES in draft.training.metadata.finalizers):
         draft.steps.append(Finalizer(FINALIZER_FILES, there=wanted, apart=_APART))
 
 
