@@ -13,7 +13,8 @@ from perennial.adapters.kubernetes import KubernetesApi
 from perennial.reconcile.controller import Controller
 from tests.api.apiserver import ROOT, ApiServer, running
 from tests.api.process import Operator, StartOperator, launch
-from tests.api.world import Scenario, World, make_world, outcome_of
+from tests.api.survival import Survival
+from tests.api.world import Scenario, World, make_world
 
 _numbers = itertools.count(1)
 
@@ -67,29 +68,8 @@ async def world(server: ApiServer, tmp_path: Path, fresh_namespace: Callable[[],
 def assert_survives_every_write(
     server: ApiServer, tmp_path: Path, fresh_namespace: Callable[[], str]
 ) -> Callable[[Scenario], Awaitable[None]]:
-    """Plays a scenario once undisturbed, then again for each write of the operator, its process ending after that one.
-
-    Each time a new process goes on from what the cluster holds. The outcome must be the undisturbed one: every object
-    of the namespace with its spec and status, and not one more. A scenario talks to ``world`` alone.
-    """
-
-    async def play(scenario: Scenario, end_after: int) -> tuple[list[str], list[str], int]:
-        folder = tmp_path / f"store-{end_after:03}"  # of one length: addresses enter the sizes of files
-        folder.mkdir()
-        async with make_world(server, folder, fresh_namespace(), controllers, end_after) as made:
-            await scenario(made)
-            await made.settle()
-            return await outcome_of(made), made.operator.writes, made.ends
-
-    async def check(scenario: Scenario) -> None:
-        expected, writes, _ = await play(scenario, 0)
-        assert writes, "the scenario makes the operator write nothing"
-        for number in range(1, len(writes) + 1):
-            found, _, ends = await play(scenario, number)
-            assert ends == 1
-            assert found == expected, f"ended after write {number} of {len(writes)} ({writes[number - 1]})"
-
-    return check
+    """See :class:`Survival`."""
+    return Survival(server, tmp_path, fresh_namespace, controllers).check
 
 
 @pytest.fixture

@@ -319,7 +319,7 @@ async def test_one_loss_is_one_rollback_whichever_write_after_the_verdict_the_op
     world.advance(83)
     world.operator.end_after = len(world.operator.writes) + write
     await world.settle()
-    assert world.ends == 1
+    assert len(world.ends) == 1
     assert [each["kind"] for each in (await status(world))["actions"]] == ["Rollback"]
     deployment = (await world.read("ModelDeployment", "heart"))["status"]
     assert deployment["stable"]["version"] == "heart-v1"

@@ -52,12 +52,30 @@ class Ended(BaseException):
     """The operator's process has ended. Not an Exception: no error handling of the operator's may catch it."""
 
 
-class OperatorApi(KubernetesApi):
-    """The operator's connection: it counts, and the process ends after the ``end_after``-th write (0: never)."""
+class UserApi(KubernetesApi):
+    """Everybody else's connection: it counts the writes that changed something."""
 
-    def __init__(self, server: ApiServer, end_after: int = 0) -> None:
+    def __init__(self, server: ApiServer) -> None:
+        super().__init__(server.connection())
+        self.changes = 0
+        self._seen: set[str] = set()
+
+    async def _write(self, verb: str, method: str, target: Json, body: Json, **more: Any) -> Json:
+        answer = await super()._write(verb, method, target, body, **more)
+        version = answer.get("metadata", {}).get("resourceVersion", "")
+        self.changes += verb == "delete" or version not in self._seen
+        self._seen.add(version)
+        return answer
+
+
+class OperatorApi(KubernetesApi):
+    """The operator's connection: it counts, and the process ends after the ``end_after``-th write (0: never), the next
+    one after so many more as ``end_every`` says.
+    """
+
+    def __init__(self, server: ApiServer, end_after: int = 0, end_every: int = 0) -> None:
         super().__init__(server.connection(), self._count)
-        self.end_after = end_after
+        self.end_after, self.end_every = end_after, end_every
         self.writes: list[str] = []
         self.calls: Counter[str] = Counter()
 
@@ -100,7 +118,7 @@ class World:
     """One namespace, one operator (replaced when it ends), one clock. ``user`` is everybody else's connection."""
 
     server: ApiServer
-    user: KubernetesApi
+    user: UserApi
     operator: OperatorApi
     namespace: str
     folder: Path
@@ -110,10 +128,10 @@ class World:
     metrics: Metrics = field(default_factory=Metrics)
     natures: list[Nature] = field(default_factory=list)
     children: tuple[tuple[str, str], ...] = CHILDREN
-    """The kinds that are looked at, beside our own and pods."""
+    """The kinds whose objects belong to the outcome, beside our own."""
     opened: list[Kubeflow] = field(default_factory=list)
-    ends: int = 0
-    """How many times the operator has ended."""
+    ends: list[int] = field(default_factory=list)
+    """After how many writes the operator has ended, each time that it has."""
     kubeflow: str = ""
     """Address of the operator's Kubeflow Pipelines."""
     requeue: float | None = None
@@ -148,7 +166,8 @@ class World:
 
     def restart(self) -> None:
         """A new process in the place of the operator's: it knows what the cluster holds and nothing else."""
-        self.operator.end_after = 0
+        operator = self.operator
+        operator.end_after = len(operator.writes) + operator.end_every if operator.end_every else 0
         self._reconciler = self._start()
 
     def advance(self, seconds: float) -> None:
@@ -214,7 +233,7 @@ class World:
         try:
             result = await self._reconciler.reconcile((kind, self.namespace, name))
         except Ended:
-            self.ends += 1
+            self.ends.append(len(self.operator.writes))
             self.restart()
             await self.reconcile(kind, name)
             return
@@ -226,34 +245,25 @@ class World:
     async def settle(self) -> None:
         """Looks at every object, and lets the natures act, until nobody writes any more."""
         for _ in range(ROUNDS):
-            before = await self._versions()
-            writes = len(self.operator.writes)
+            before = len(self.operator.writes), self.user.changes
             self.requeue = None
             for kind in KINDS:
                 for raw in await self.all(kind):
                     await self.reconcile(kind, raw["metadata"]["name"])
             for nature in self.natures:
                 await nature(self)
-            if len(self.operator.writes) == writes and await self._versions() == before:
+            if (len(self.operator.writes), self.user.changes) == before:
                 return
         raise AssertionError(f"it does not come to rest; the last writes: {self.operator.writes[-12:]}")
-
-    async def _versions(self) -> Counter[str]:
-        kinds = (*((API_VERSION, kind) for kind in KINDS), *self.children, ("v1", "Pod"))
-        return Counter([
-            each["metadata"]["uid"] + each["metadata"]["resourceVersion"]
-            for api_version, kind in kinds
-            for each in await self.user.list(api_version, kind, self.namespace, metadata_only=True)
-        ])  # fmt: skip
 
 
 @contextlib.asynccontextmanager
 async def make_world(
-    server: ApiServer, folder: Path, namespace: str, controllers: Controllers, end_after: int = 0
+    server: ApiServer, folder: Path, namespace: str, controllers: Controllers, end_after: int = 0, end_every: int = 0
 ) -> AsyncIterator[World]:
     """A fresh namespace with the store's Secrets (its root is ``folder``) and an operator."""
     server.create_namespace(namespace)
-    async with KubernetesApi(server.connection()) as user, OperatorApi(server, end_after) as operator:
+    async with UserApi(server) as user, OperatorApi(server, end_after, end_every) as operator:
         root = base64.b64encode(f"file://{folder}".encode()).decode()
         for name in (STORE_SECRET, STORE_READ_SECRET):
             metadata = {"name": name, "namespace": namespace}
