@@ -37,9 +37,7 @@ def main(file: str, address: str) -> None:
 
     service = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
     handlers = {each.name: handler(each.name) for each in service.methods if hasattr(library, each.name)}
-    server = grpc.server(
-        futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", LARGEST_MESSAGE)]
-    )
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", LARGEST_MESSAGE)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     server.add_insecure_port(address)
     server.start()

@@ -23,8 +23,6 @@ from perennial.render.run_job import config_map
 
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CA")
 _GIGABYTE = 10**9
-_STANDS_FOR = {"look": "ingest", "known": "ingest", "search": "tune", "choose": "tune"}
-"""Components of the pipeline for many pods, by those whose work they do."""
 
 Json = dict[str, Any]
 
@@ -102,8 +100,8 @@ def _parsed(name: pipelines.Name) -> Json:
 
 
 def _settings(executor: str, engine: Engine) -> list[PodSettings]:
-    name, given = executor.removeprefix("exec-"), engine.kubeflow.pods if engine.kubeflow else []
-    component = _STANDS_FOR.get(name, name)
+    component = pipelines.stands_for(executor.removeprefix("exec-"))
+    given = engine.kubeflow.pods if engine.kubeflow else []
     return [each for each in given if each.components is None or component in each.components]
 
 

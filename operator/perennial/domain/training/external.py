@@ -5,14 +5,12 @@ While one lives, the ModelTraining bears a finalizer: deleted, it is not gone be
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import get_args
 
 from perennial.api.common import seconds
 from perennial.api.kubeflow import KubeflowRun
 from perennial.api.run import Run
 from perennial.api.training import ModelTraining
 from perennial.contracts.names import FINALIZER_RUN
-from perennial.contracts.pipelines import Component
 from perennial.domain.plan import Delete, Event, Finalizer, Plan, Terminate
 from perennial.domain.training import kubeflow
 from perennial.domain.training.kubeflow import Target, recorded, server_of
@@ -22,7 +20,6 @@ from perennial.domain.training.run import Ongoing
 from perennial.domain.training.state import Draft, Snapshot, Trouble, running
 
 APART = "kubeflow"
-COMPONENTS = len(get_args(Component))
 CONFIGURED_AGAIN = 60.0
 GIVE_UP_AFTER = timedelta(minutes=10)
 """A ModelTraining that is deleted is held so long by a run that cannot be told to end."""
@@ -91,9 +88,9 @@ def progress(draft: Draft) -> str:
     look, told = draft.snapshot.kubeflow.look, draft.snapshot.following.progress
     if look is None or look.run is None:
         return ""
-    if told and any(task.name.startswith(told.component) and task.state == "RUNNING" for task in look.run.tasks):
+    if told and told.component in kubeflow.active(look.run):
         return ""
-    return kubeflow.progress(look.run, COMPONENTS)
+    return kubeflow.progress(look.run)
 
 
 def end(draft: Draft, run: Run, apart: str = "") -> None:

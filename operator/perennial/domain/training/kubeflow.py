@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import get_args
 
 from perennial.api.common import seconds
 from perennial.api.kubeflow import KubeflowRun
 from perennial.api.run import Engine
 from perennial.api.training import ModelTraining
+from perennial.contracts import pipelines
 from perennial.contracts.names import STORE_SECRET
+from perennial.contracts.pipelines import Component
 from perennial.contracts.result import RunOutcome
 from perennial.domain.training.run import Ending, Failed, Lost, Ongoing, Stopped
 
@@ -232,10 +235,13 @@ def _ended(seen: SeenRun, look: Look, at: datetime) -> Ending:
     return Lost(why + said, at, disrupted=True)
 
 
-def progress(seen: SeenRun, components: int) -> str:
+def active(seen: SeenRun) -> list[Component]:
+    """The components at work, in their order. Kubeflow tells of more tasks: drivers, loops, the workflow itself."""
+    found = {pipelines.stands_for(task.name.removesuffix("-driver")) for task in seen.tasks if task.state == "RUNNING"}
+    return [name for name in get_args(Component) if name in found]
+
+
+def progress(seen: SeenRun) -> str:
     """How far the run is, such as ``tune 4/8``; "" where Kubeflow does not tell."""
-    done = {task.name for task in seen.tasks if task.state in {"SUCCEEDED", "SKIPPED"}}
-    active = [task.name for task in seen.tasks if task.state == "RUNNING"]
-    if not active:
-        return f"{len(done)}/{components} components" if done else ""
-    return f"{', '.join(sorted(active)[:3])} {min(len(done) + 1, components)}/{components}"[:256]
+    components, found = get_args(Component), active(seen)
+    return f"{', '.join(found)} {components.index(found[-1]) + 1}/{len(components)}" if found else ""

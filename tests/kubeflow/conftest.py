@@ -1,0 +1,97 @@
+"""A namespace with an operator that knows the Kubeflow Pipelines beside the node."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from hack.demo import patients
+from hack.demo.stage import Stage, run
+from perennial.adapters.connection import Connection
+from perennial.adapters.kubernetes import KubernetesApi
+from tests.training.ward import School
+
+ENDPOINT = "http://ml-pipeline.kubeflow.svc:8888"
+PATIENCE = 400.0
+Json = dict[str, Any]
+
+
+class Lab(School):
+    """The namespace, and a look at Kubeflow as a person has it: by its API."""
+
+    async def open(self) -> None:
+        """As a school, with pods of this namespace's runs beside Kubeflow."""
+        await run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", "crds")
+        await self.stage.open()
+        await run("hack/cluster/store-secrets", "kubeflow", self.stage.namespace)
+        values = (f"kubeflow.endpoint={ENDPOINT}", "kubeflow.tokenAudience=", "kubeflow.ui=http://127.0.0.1:8080")
+        await self.stage.install("crds.install=false", *values)
+        await self.stage.upload("cleveland.csv", patients.table("cleveland"))
+
+    async def close(self) -> None:
+        """Takes it all away."""
+        await super().close()
+        await run("kubectl", "-n", "kubeflow", "delete", "secret", f"perennial-store-{self.stage.namespace}")
+
+    async def kubeflow(self, path: str) -> Json:
+        """What Kubeflow's API answers."""
+        url = f"{os.environ['KUBEFLOW_URL']}/apis/v2beta1/{path}"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            found: Json = await answer.json()
+        assert answer.status == 200, found
+        return found
+
+    async def runs_of(self, training: str) -> list[Json]:
+        """Kubeflow's runs of a training, the oldest first."""
+        found = (await self.kubeflow("runs?page_size=200&sort_by=created_at")).get("runs", [])
+        about = f"ModelTraining {self.stage.namespace}/{training} "
+        return [each for each in found if about in each.get("description", "")]
+
+    async def run_until(self, run_id: str, wanted: Callable[[Json], Any]) -> Json:
+        """A run of Kubeflow once it is as ``wanted``: its API has no watch."""
+        async with asyncio.timeout(PATIENCE):
+            while not wanted(found := await self.kubeflow(f"runs/{run_id}")):  # noqa: ASYNC110 - it has no events
+                await asyncio.sleep(0.5)
+        return found
+
+    async def pods(self, run_id: str, phase: str = "") -> list[str]:
+        """The names of the pods of a run, in ``phase`` where one is given."""
+        chosen = ["--field-selector", f"status.phase={phase}"] if phase else []
+        text = await run(
+            "kubectl", "-n", "kubeflow", "get", "pods", "-l", f"pipeline/runid={run_id}", "-o", "name", *chosen
+        )
+        return text.split()
+
+    async def running(self, run_id: str, *, some: bool) -> str:
+        """Waits until pods of the run are running (``some``), or none is; the name of one, if any."""
+        phases: dict[str, str] = {}
+        watch = self.stage.api.watch("v1", "Pod", "kubeflow", labels=f"pipeline/runid={run_id}", metadata_only=False)
+        async with asyncio.timeout(PATIENCE):
+            async for change in watch:
+                if change.type != "Synced":
+                    name = change.object["metadata"]["name"]
+                    phases[name] = "" if change.type == "Deleted" else change.object["status"].get("phase", "")
+                found = [name for name, phase in phases.items() if phase == "Running"]
+                if bool(found) == some and (some or phases):
+                    return found[0] if found else ""
+        raise AssertionError("a watch goes on for ever")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    """One namespace of this process's own; taken away at the end."""
+    if not os.environ.get("KUBEFLOW_URL"):
+        pytest.fail("no cluster: run these by `make test-kubeflow`")
+    name = "kubeflow-lab"
+    async with KubernetesApi(Connection.load()) as api:
+        stage = Stage(namespace=name, api=api, folder=name, release=f"perennial-{name}", system=f"{name}-system")
+        made = Lab(stage, patients.load(), tmp_path_factory.mktemp(name))
+        try:
+            await made.open()
+            yield made
+        finally:
+            await made.close()
