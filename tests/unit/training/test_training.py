@@ -6,6 +6,7 @@ import pytest
 
 from perennial.contracts.request import Artifact
 from perennial.contracts.result import ChampionMetrics, RunOutcome
+from perennial.domain.plan import Delete
 from perennial.domain.training.request import spec_hash
 from tests.unit.training.support import (
     NOW,
@@ -464,6 +465,18 @@ def test_the_last_three_jobs_are_kept() -> None:
     assert len(cluster.jobs) == len(cluster.config_maps) == 3
     assert cluster.run.job in cluster.jobs
     assert len(cluster.versions) == 5
+
+
+def test_no_run_waits_for_an_old_job_that_may_not_be_deleted() -> None:
+    """A refused step that does not stand apart undoes the whole decision, such as that a run has started."""
+    cluster, steps = Cluster(), list[Delete]()
+    for number in range(1, 5):
+        cluster.request(f"train/heart/u{number}")
+        for _ in range(6):
+            steps += [each for each in cluster.step().steps if isinstance(each, Delete)]
+            if cluster.run.launched and cluster.run.job not in cluster.pods:
+                cluster.end_run()
+    assert {(each.kind, each.apart) for each in steps} == {("ConfigMap", "prune"), ("Job", "prune")}
 
 
 def test_an_upgraded_operator_changes_nothing_of_a_run_under_way() -> None:

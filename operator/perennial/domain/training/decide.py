@@ -255,14 +255,14 @@ def _follow(draft: Draft, run: Run) -> ModelVersion | None:
 def _prune(draft: Draft) -> None:
     """Deletes the Jobs of all but the newest runs, and those that are older than spec.engine.ttl.
 
-    The ConfigMap goes first: a Job that is left shows that there is something to do.
+    The ConfigMap goes first: a Job that is left shows that there is something to do. No run rests on it that one went.
     """
     namespace, jobs = draft.training.metadata.namespace, draft.snapshot.jobs
     kept = set(sorted({number for number, _ in jobs}, reverse=True)[:JOBS_KEPT]) - _expired(draft)
     for number, name in sorted(jobs, reverse=True):
         if number not in kept:
-            draft.steps.append(Delete("v1", "ConfigMap", namespace, request_of(name)))
-            draft.steps.append(Delete("batch/v1", "Job", namespace, name))
+            draft.steps.append(Delete("v1", "ConfigMap", namespace, request_of(name), apart="prune"))
+            draft.steps.append(Delete("batch/v1", "Job", namespace, name, apart="prune"))
 
 
 def _expired(draft: Draft) -> set[int]:
