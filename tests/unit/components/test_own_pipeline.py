@@ -13,11 +13,13 @@ from perennial.contracts.names import FILE_MODEL, FILE_RESULT, OWN_PIPELINE
 from perennial.contracts.request import OwnPipeline, RunRequest
 from perennial.contracts.result import RunResult
 from perennial.contracts.signature import Input
+from perennial_components import runner
 from perennial_components.failure import RunError
 from perennial_components.own.core import claim
 from perennial_components.pipelines.compile import path_of
 from perennial_components.records import Tuned
 from perennial_components.storage import read_json, write_json
+from tests.unit.components.pipeline import run_here
 from tests.unit.components.support import prepared, request, run
 
 IMAGE = "localhost/perennial/components"
@@ -46,9 +48,7 @@ def test_what_it_claims_is_measured_again(tmp_path: Path) -> None:
 
     lie = msgspec.structs.replace(claimed, metrics=dict.fromkeys(claimed.metrics, 1.0))
     (store / "claimed" / FILE_RESULT).write_bytes(msgspec.json.encode(lie))
-    (tmp_path / "ours").mkdir()
-    code, outcome = run(tmp_path / "ours", asked)
-    assert (code, outcome.message) == (0, "")
+    assert run_here(tmp_path / "ours", asked, "own") == result_at(store)
     measured = result_at(store)
     assert measured.metrics == pytest.approx(claimed.metrics)
     assert measured.pipeline_sha256 == asked.pipeline.sha256 if asked.pipeline else False
@@ -67,13 +67,15 @@ def test_what_it_claims_is_measured_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_not_the_declared_one_is_not_executed(
-    tmp_path: Path, changes: dict[str, str], reason: str, says: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], reason: str, says: str
 ) -> None:
     asked = own_request(tmp_path / "store")
     assert asked.pipeline is not None
     asked = msgspec.structs.replace(asked, pipeline=msgspec.structs.replace(asked.pipeline, **changes))
-    code, outcome = run(tmp_path, asked, **{OWN_PIPELINE: "1"})
-    assert (code, outcome.reason) == (1, reason)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the runner sets it for its children
+    (tmp_path / "request.json").write_bytes(msgspec.json.encode(asked))
+    outcome = runner.run({runner.REQUEST_FILE: str(tmp_path / "request.json"), OWN_PIPELINE: "1"}, tmp_path)
+    assert (outcome.succeeded, outcome.reason) == (False, reason)
     assert says in outcome.message
 
 

@@ -1,5 +1,7 @@
 """``data.prepare``: rows in training, values in training and serving alike."""
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import onnx
@@ -13,7 +15,6 @@ from onnx import TensorProto, helper
 
 from perennial.contracts.baseline import Baseline
 from perennial.contracts.prepare import Bucket, Cast, Clip, DropDuplicates, Filter, Log, Ratio, Rename, Step
-from perennial.contracts.result import RunResult
 from perennial.contracts.signature import Input, Signature
 from perennial_components.export.estimator import load_estimator
 from perennial_components.failure import RunError
@@ -21,7 +22,8 @@ from perennial_components.inference import answers_of
 from perennial_components.prepare.core import prepared, values
 from perennial_components.prepare.graph import with_values
 from perennial_components.prepare.rows import prepare_rows
-from tests.unit.components.support import LOGISTIC, export_of, request, run, text_table
+from tests.unit.components.pipeline import run_here
+from tests.unit.components.support import LOGISTIC, export_of, request, text_table
 
 SIGNATURE = Signature(
     "Classification",
@@ -159,10 +161,8 @@ def test_a_feature_by_the_name_that_it_had_is_refused() -> None:
 # --- a whole run --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_serves_what_it_was_trained_on(tmp_path: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
+def test_a_run_serves_what_it_was_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path
     steps = (
         Filter("age", min=40, missing="Drop"), Rename("chol", to="cholesterol"), Clip("cholesterol", max=400),
         Ratio("rate", "thalach", "age"), Log("oldpeak", offset=1), Bucket("ca", (1.0, 2.0)),
@@ -171,10 +171,8 @@ def test_a_run_serves_what_it_was_trained_on(tmp_path: object) -> None:
         prepare=steps, numeric=("age", "trestbps", "cholesterol", "thalach", "oldpeak", "ca"),
         candidates=(LOGISTIC,), trials=1, output=f"file://{folder}/store",
     )  # fmt: skip
-    code, outcome = run(folder, asked)
-    assert (code, outcome.message) == (0, "")
+    result = run_here(folder / "run", asked)
     store = folder / "store"
-    result = msgspec.json.decode((store / "result.json").read_bytes(), type=RunResult)
     assert [item.name for item in result.signature.inputs][:6] == list(asked.numeric), "callers send no ratio"
     reference = msgspec.json.decode((store / "baseline.json").read_bytes(), type=Baseline)
     assert reference.rows < result.data.rows == 303

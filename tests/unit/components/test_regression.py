@@ -21,8 +21,8 @@ from perennial_components.failure import RunError
 from perennial_components.inference import values_of
 from perennial_components.tune.core import tune
 from perennial_components.tune.estimators import make
+from tests.unit.components.pipeline import run_here
 from tests.unit.components.support import BOOSTING, LOGISTIC, prepared, request, text_table
-from tests.unit.components.test_runner import run
 
 DATA = Path(__file__).parents[3] / "examples" / "diabetes" / "diabetes.csv"
 RIDGE = Candidate("Ridge", search={"alpha": SearchRange(0.01, 100, "Log")})
@@ -53,12 +53,7 @@ def read(result: RunResult, name: str) -> bytes:
 
 
 def test_a_run_predicts_a_number_and_meets_the_run_before(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "2").mkdir()
-    code, outcome = run(tmp_path / "1", asked(output=f"file://{tmp_path}/store/1"))
-    assert (code, outcome.succeeded, outcome.message) == (0, True, "")
-    assert outcome.result is not None
-    result = msgspec.json.decode(objects.read_verified(outcome.result, {}), type=RunResult)
+    result = run_here(tmp_path / "1", asked(output=f"file://{tmp_path}/store/1"))
     assert set(result.metrics) == {"mae", "rmse", "r2", "mape"}
     assert result.metrics["r2"] > 0.35
     assert result.metrics["mae"] < result.metrics["rmse"] < 70
@@ -89,9 +84,7 @@ def test_a_run_predicts_a_number_and_meets_the_run_before(tmp_path: Path) -> Non
         "diabetes-v1", result.artifacts["model.onnx"], result.artifacts["signature.json"], asked().split
     )
     challenger = asked(candidates=(RIDGE,), trials=1, champion=champion, output=f"file://{tmp_path}/store/2")
-    _, outcome = run(tmp_path / "2", challenger)
-    assert outcome.result is not None, outcome.message
-    second = msgspec.json.decode(objects.read_verified(outcome.result, {}), type=RunResult)
+    second = run_here(tmp_path / "2", challenger)
     assert second.champion is not None
     assert second.champion.metrics == result.metrics
     assert "diabetes-v1" in read(second, "report.html").decode()
