@@ -42,9 +42,12 @@ Json = dict[str, Any]
 
 @dataclass
 class _Poll:
-    """What is known of a server's runs: ``wanted`` by id, when each was last asked for; ``asked`` at the last look."""
+    """What is known of a server's runs: ``wanted`` by id, when each was last asked for, ``since`` when it first was;
+    ``asked`` at the last look.
+    """
 
     wanted: dict[str, float] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
     at: float = float("-inf")
     asked: frozenset[str] = frozenset()
     runs: dict[str, SeenRun] = field(default_factory=dict)
@@ -167,12 +170,14 @@ class Kubeflow:
     async def _polled(self, server: Server, run: str) -> Look:
         poll, now = self._polls.setdefault(server, _Poll()), self._clock()
         poll.wanted[run] = now
+        poll.since.setdefault(run, now)
         if not self._fresh(poll, run):
             async with poll.lock:
                 if not self._fresh(poll, run):
                     await self._refresh(server, poll)
-        gone = poll.workflows is not None and run not in poll.workflows
-        return Look(run=poll.runs.get(run), workflow=None if poll.workflows is None else not gone)
+        # A list from before the run was known says nothing of it.
+        listed = poll.workflows if poll.workflows_at > poll.since[run] else None
+        return Look(run=poll.runs.get(run), workflow=None if listed is None else run in listed)
 
     def _fresh(self, poll: _Poll, run: str) -> bool:
         return self._clock() - poll.at < FRESH_SECONDS and run in poll.asked
@@ -180,6 +185,7 @@ class Kubeflow:
     async def _refresh(self, server: Server, poll: _Poll) -> None:
         now = self._clock()
         poll.wanted = {run: at for run, at in poll.wanted.items() if now - at < FORGOTTEN_SECONDS}
+        poll.since = {run: poll.since[run] for run in poll.wanted}
         asked = frozenset(poll.wanted)
         await self._workflows(server, poll)
         found = await self._api(server).runs(server.namespace, sorted(asked))

@@ -244,9 +244,22 @@ async def test_a_workflow_that_is_gone_is_noticed_where_it_may_be_looked_for(ser
         at.now += 700
         assert (await at.look(run["run_id"])).workflow is True
         at.cluster.workflows = []
-        at.now += 70
+        at.now += 30
+        assert (await at.look(run["run_id"])).workflow is True
+        at.now += 40
         assert (await at.look(run["run_id"])).workflow is False
         assert at.cluster.listed == 3
+
+
+async def test_workflows_that_were_listed_before_a_run_was_made_say_nothing_of_it(server: Contract) -> None:
+    async with world(server, namespace="kubeflow") as at:
+        at.cluster.workflows = []
+        for name in (NAME, "other"):
+            await at.submit(name=name)
+        first, other = (run["run_id"] for run in server.runs)
+        await at.look(first)
+        at.now += 10
+        assert (await at.look(other, "other")).workflow is None
 
 
 async def test_the_operators_token_is_read_again_and_goes_to_its_own_server_alone(
