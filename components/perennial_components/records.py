@@ -5,18 +5,29 @@ from typing import Literal
 import msgspec
 
 from perennial.contracts.request import RunRequest
-from perennial.contracts.result import CandidateScore, ChampionMetrics, ColumnType, Interval, SliceMetrics, Trial
+from perennial.contracts.result import (
+    CandidateScore,
+    ChampionMetrics,
+    ColumnType,
+    FeastSeen,
+    Interval,
+    SliceMetrics,
+    Trial,
+)
 from perennial.contracts.signature import Signature
 
 
 class Ingested(msgspec.Struct, frozen=True):
-    """``sha256`` is the version of the table (ingest.digest), ``types`` are the columns'; a query has no ``files``."""
+    """``sha256`` is the version of the table (ingest.digest), ``types`` are the columns'; a query has no ``files``.
+    ``feast`` is what features were read of a Feast repository.
+    """
 
     sha256: str
     rows: int
     files: int
     columns: tuple[str, ...]
     types: tuple[ColumnType, ...] = ()
+    feast: FeastSeen | None = None
 
 
 class Checked(msgspec.Struct, frozen=True):

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from perennial.contracts.prepare import Rename
 from perennial.contracts.request import SQL_URL, RunRequest
+from perennial.contracts.result import FeastSeen
 from perennial_components.failure import RunError, nearest
-from perennial_components.ingest import files, sql
+from perennial_components.ingest import features, files, sql
 from perennial_components.ingest.digest import version_of
 from perennial_components.ingest.kinds import type_of
 from perennial_components.records import Ingested
@@ -27,7 +28,11 @@ def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.Data
     what is there is no table, has no rows, or lacks a column that the request names.
     """
     _give_memory_back()
-    if request.sql:
+    seen: FeastSeen | None = None
+    if request.feast:
+        (read, seen), count = features.read(credentials), 0
+        where = features.named(request.feast)
+    elif request.sql:
         read, count = sql.read(request.sql, credentials.get(SQL_URL, "")), 0
         where = sql.named(request.sql)
     else:
@@ -48,6 +53,7 @@ def ingest(request: RunRequest, credentials: Mapping[str, str]) -> tuple[pd.Data
         files=count,
         columns=tuple(ordered.column_names),
         types=tuple(map(type_of, ordered.columns)),
+        feast=seen,
     )
     return ordered.to_pandas(), told
 

@@ -46,6 +46,7 @@ def result_of(account: Account, artifacts: dict[str, Artifact], tracked: Tracked
             columns=ingested.columns,
             files=ingested.files,
             types=ingested.types,
+            feast=ingested.feast,
         ),
         algorithm=best.algorithm,
         parameters=best.parameters,
