@@ -27,9 +27,9 @@ def removals(world: World) -> Nature:
     return job_controller(act)
 
 
-async def versions(world: World, count: int) -> None:
+async def versions(world: World, count: int, *natures: Nature) -> None:
     """``count`` versions with files, and a training that is suspended and keeps the newest two of them."""
-    world.natures = [removals(world)]
+    world.natures = [*natures]
     for number in range(1, count + 1):
         made = version(number)
         address = world.put(f"{world.namespace}/heart/{number}/result.json", b"{}")
@@ -50,16 +50,27 @@ async def test_a_namespace_insists_on_a_person(world: World) -> None:
 
 async def test_old_versions_go_with_their_files_by_restricted_pods(world: World) -> None:
     world.server.kubectl("label", "namespace", world.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    await versions(world, 4)
+    await versions(world, 4, removals(world))
     assert sorted(each["metadata"]["name"] for each in await world.all("ModelVersion")) == ["heart-v3", "heart-v4"]
     assert sorted(path.name for path in (world.folder / world.namespace / "heart").iterdir()) == ["3", "4"]
     assert (await status(world))["retired"] == await world.all("Job", "batch/v1") == []
     assert [reason for reason, _ in await world.events()].count("VersionRetired") == 2
 
 
+async def test_a_training_is_not_gone_before_their_files(world: World) -> None:
+    await versions(world, 3)
+    await world.delete("ModelTraining", "heart")
+    await world.settle()
+    assert (await world.read("ModelTraining", "heart"))["metadata"]["finalizers"] == ["perennial.dev/files"]
+    world.natures = [removals(world)]
+    await world.settle()
+    assert await world.get("ModelTraining", "heart") is None
+    assert sorted(path.name for path in (world.folder / world.namespace / "heart").iterdir()) == ["2", "3"]
+
+
 async def test_their_going_survives_every_write(assert_survives_every_write: Survives) -> None:
     async def scenario(world: World) -> None:
-        await versions(world, 3)
+        await versions(world, 3, removals(world))
         assert sorted(path.name for path in (world.folder / world.namespace / "heart").iterdir()) == ["2", "3"]
 
     await assert_survives_every_write(scenario)

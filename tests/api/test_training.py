@@ -249,14 +249,14 @@ async def test_a_request_by_annotation_runs_once(world: World) -> None:
 
 async def test_old_jobs_go_and_versions_stay(world: World) -> None:
     await trained(world)
-    for number in range(4):
+    for number in range(3):
         await world.annotate("ModelTraining", "heart", {"perennial.dev/request": f"train/heart/u{number}"})
         await world.settle()
     assert len(await world.all("Job", "batch/v1")) == len(await _requests(world)) == 3
-    assert len(await world.all("ModelVersion")) == 5
+    assert len(await world.all("ModelVersion")) == 4
     await world.delete("ModelTraining", "heart")
     await world.settle()
-    assert len(await world.all("ModelVersion")) == 5
+    assert len(await world.all("ModelVersion")) == 4
 
 
 async def _requests(world: World) -> list[Json]:
