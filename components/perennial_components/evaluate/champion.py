@@ -40,7 +40,7 @@ def compare(request: RunRequest, held: Held, signature: Signature, read: Read) -
     absent = [item.name for item in its.inputs if item.name not in held.rows.columns]
     if absent:
         return _inconclusive(champion, f"its inputs {', '.join(absent)} are not in the data")
-    if trained and (why := difference(trained, Trained(request.target, request.prepare), its)):
+    if trained and (why := difference(trained, Trained(request.target, request.prepare), its, held.rows)):
         return _inconclusive(champion, why)
     if refused := list(untaken(its, held.rows)):
         return _inconclusive(champion, "; ".join(refused[:3]))

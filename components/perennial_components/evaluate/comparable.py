@@ -3,15 +3,15 @@ what they meant when it was trained?
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
-import numpy as np
 import pandas as pd
 
 from perennial.contracts.prepare import Cast, Rename, Step
 from perennial.contracts.request import Target
 from perennial.contracts.signature import Input, Signature, category_of
-from perennial_components.table import category_texts, numbers
+from perennial_components.table import category_texts, unreadable
 
 
 class Trained(msgspec.Struct, frozen=True, rename="camel"):
@@ -21,60 +21,56 @@ class Trained(msgspec.Struct, frozen=True, rename="camel"):
     prepare: tuple[Step, ...] = ()
 
 
-def difference(its: Trained, own: Trained, signature: Signature) -> str:
-    """In what the champion, trained as ``its`` says, takes or predicts something else than the challenger's rows hold;
-    empty where it does not. ``signature`` is the champion's.
+def difference(its: Trained, own: Trained, signature: Signature, rows: pd.DataFrame) -> str:
+    """In what the champion, trained as ``its`` says, takes or predicts something else than the challenger's ``rows``
+    hold; empty where it does not. ``signature`` is the champion's.
 
     Filters and duplicates leave every cell as it is, and value steps are part of each model: they make no difference.
+    Nor does a cast, but for cells that the champion would not know without it.
     """
     if _words(its.target) != _words(own.target):
         return f"it predicts {_words(its.target)}, this one {_words(own.target)}"
-    kind = "Numeric" if signature.task == "Regression" or its.target.above is not None else "Categorical"
-    columns = [(item.name, item.kind, "input") for item in signature.inputs]
-    for name, kind_of, what in [*columns, (its.target.column, kind, "target")]:
-        (source, casts), (source_now, casts_now) = (_made(each.prepare, name, kind_of) for each in (its, own))
-        if source != source_now:
-            return f"its {what} {name!r} was made of column {source!r}, now it is of {source_now!r}"
-        if casts != casts_now:
-            was, now = (f"read as {' and '.join(each)}" if each else "left as it is" for each in (casts, casts_now))
-            return f"its {what} {name!r} was {was} by data.prepare when it was trained, now it is {now}"
+    for name in (its.target.column, *(item.name for item in signature.inputs)):
+        was, now = (_made(each.prepare, name)[0] for each in (its, own))
+        if was != now:
+            return f"its column {name!r} was made of {was!r}, now it is of {now!r}"
+    for item in signature.inputs:
+        before, after = (_made(each.prepare, item.name)[1] for each in (its, own))
+        if before != after and (unknown := sorted(set(_unknown(item, rows[item.name])))[:2]):
+            was, now = (f"read as {' and '.join(each)}" if each else "not cast" for each in (before, after))
+            said = f"its input {item.name!r} was {was} when it was trained, now it is {now}"
+            return f"{said}: it does not know {' and '.join(unknown)}"
     return ""
 
 
 def untaken(signature: Signature, rows: pd.DataFrame) -> Iterator[str]:
     """The inputs of ``signature`` that have values in ``rows``, and none that they take."""
     for item in signature.inputs:
-        if rows[item.name].notna().any() and not _taken(item, rows[item.name]):
+        there = int(rows[item.name].notna().sum())
+        if there and len(_unknown(item, rows[item.name])) == there:
             known = f"one of {', '.join(item.categories[:5])}" if item.kind == "Categorical" else "a number"
             yield f"its input {item.name!r} is {known}, and no held-out row has such a value"
 
 
-def _taken(item: Input, column: pd.Series) -> bool:
+def _unknown(item: Input, column: Any) -> list[str]:
+    """The cells that the input can make nothing of."""
     if item.kind == "Numeric":
-        return bool(np.isfinite(numbers(column)).any())
-    if item.kind == "Categorical" and item.categories:
-        return bool(set(category_texts(column)) & set(item.categories))
-    return True
+        return [str(cell) for cell in column[unreadable(column)]]
+    if item.kind == "Categorical":
+        texts = pd.Series(category_texts(column), dtype=object).dropna()
+        return list(texts[~texts.isin(item.categories)])
+    return []
 
 
-def _made(steps: tuple[Step, ...], name: str, kind: str) -> tuple[str, list[str]]:
-    """The column that ``name`` was when it was read, and the casts since that change what a cell of it means."""
+def _made(steps: tuple[Step, ...], name: str) -> tuple[str, list[str]]:
+    """The column that ``name`` was when it was read, and what it was cast to since."""
     casts: list[str] = []
     for step in reversed(steps):
         if isinstance(step, Rename) and step.to == name:
             name = step.source
-        elif isinstance(step, Cast) and step.column == name and (cast := _effect(step, kind)):
-            casts.insert(0, cast)
+        elif isinstance(step, Cast) and step.column == name and step.type != "Text":
+            casts.insert(0, step.type)
     return name, casts
-
-
-def _effect(step: Cast, kind: str) -> str:
-    """What the cast makes of a cell that an input of this ``kind`` would read as something else without it."""
-    if step.type in {"Text", kind}:
-        return ""
-    if step.type in {"Boolean", "Datetime"} or (step.type == "Integer" and step.invalid == "Missing"):
-        return step.type
-    return "" if kind == "Numeric" else "Number"
 
 
 def _words(target: Target) -> str:

@@ -26,7 +26,7 @@ from perennial_components.export.core import convert
 from perennial_components.failure import RunError
 from perennial_components.inference import answers_of
 from perennial_components.tune.core import tune
-from tests.unit.components.support import DATA, prepared, request
+from tests.unit.components.support import DATA, prepared, request, text_table
 
 
 @pytest.fixture(scope="module")
@@ -104,33 +104,35 @@ def test_when_the_champion_cannot_be_compared(everyone: Any, champion: Champion,
     ("trained", "now", "why"),
     [
         ({}, {"target": Target("num", above=2)}, "it predicts num > 0, this one num > 2"),
+        ({"prepare": (Rename("years", "age"),)}, {}, "its column 'age' was made of 'years', now it is of 'age'"),
+        ({"prepare": (Rename("n", "num"),)}, {}, "its column 'num' was made of 'n', now it is of 'num'"),
         (
             {"prepare": (Cast("sex", "Boolean"),)},
             {},
-            "its input 'sex' was read as Boolean by data.prepare when it was trained, now it is left as it is",
+            "its input 'sex' was read as Boolean when it was trained, now it is not cast: it does not know no and yes",
         ),
         (
             {"prepare": (Cast("onset", "Datetime"), Rename("onset", "age"))},
             {"prepare": (Rename("onset", "age"),)},
-            "its input 'age' was read as Datetime by data.prepare when it was trained, now it is left as it is",
+            "its input 'age' was read as Datetime when it was trained, now it is not cast: it does not know 2026-05-31",
         ),
-        ({"prepare": (Rename("years", "age"),)}, {}, "its input 'age' was made of column 'years', now it is of 'age'"),
-        ({"prepare": (Cast("num", "Boolean"),)}, {}, "its target 'num' was read as Boolean"),
     ],
 )
 def test_a_champion_that_learned_something_else_of_a_column_is_not_compared(
     everyone: Any, champion: Champion, tmp_path: Path, trained: dict[str, Any], now: dict[str, Any], why: str
 ) -> None:
-    asked = msgspec.json.encode(request(**trained))
-    kept = objects.write(f"file://{tmp_path}/request.json", asked, {})
-    assert inconclusive(everyone, msgspec.structs.replace(champion, request=kept), **now).startswith(why)
+    asked, table, *rest = everyone
+    some = table.assign(sex=table["sex"].where(table["age"] != "50", "yes").where(table["age"] != "51", "no"))
+    some = some.assign(age=some["age"].where(some["age"] != "52", "2026-05-31"))
+    kept = objects.write(f"file://{tmp_path}/request.json", msgspec.json.encode(request(**trained)), {})
+    assert inconclusive((asked, some, *rest), msgspec.structs.replace(champion, request=kept), **now) == why
 
 
 @pytest.mark.parametrize(
     "trained",
     [
         {},
-        {"prepare": (Cast("age", "Number"), Cast("chol", "Integer"), Cast("sex", "Text"))},
+        {"prepare": (Cast("age", "Number"), Cast("chol", "Integer"), Cast("sex", "Boolean"), Cast("cp", "Text"))},
         {"prepare": (DropDuplicates(), Filter("age", min=30.0), Clip("age", max=80.0), Log("chol"))},
         {"prepare": (Cast("unused", "Boolean"), Rename("one", "other"))},
         {"source": "s3://elsewhere/x.csv", "numeric": ("age",), "target": Target("num", above=0.0)},
@@ -162,11 +164,12 @@ def test_a_champion_that_takes_no_value_of_a_column_is_not_compared(everyone: An
 ]), max_size=5))  # fmt: skip
 def test_a_model_meets_one_that_was_prepared_alike(steps: list[Step]) -> None:
     signature = Signature("Classification", (Input("age", "Numeric"), Input("sex", "Categorical")), "num", ("0", "1"))
-    trained = Trained(Target("num", above=0), tuple(steps))
-    assert difference(trained, trained, signature) == ""
+    trained, rows = Trained(Target("num", above=0), tuple(steps)), text_table(age=["true", "1"], sex=["x", None])
+    assert difference(trained, trained, signature, rows) == ""
     more = Trained(trained.target, (*trained.prepare, Cast("age", "Boolean")))
-    assert difference(trained, more, signature) != ""
-    assert difference(more, trained, signature) != ""
+    assert difference(trained, more, signature, rows) != ""
+    assert difference(more, trained, signature, rows) != ""
+    assert difference(more, trained, signature, text_table(age=["1", None], sex=["x", None])) == ""
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "another form", "fewer inputs"])
