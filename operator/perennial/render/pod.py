@@ -25,6 +25,7 @@ from perennial.contracts.names import (
     STORE_READ_SECRET,
     model_file,
 )
+from perennial.render import restricted
 from perennial.render.children import PREDICTOR, key_secret_name, labels, selector, settings_name
 
 FETCH = "fetch"
@@ -34,7 +35,6 @@ _KEYS_DIR = "/etc/perennial/feedback"
 _SETTINGS_DIR = "/etc/perennial/settings"
 _TLS_DIR = "/etc/perennial/tls"
 _BEARER_DIR = "/etc/perennial/bearer"
-_USER = 65532
 _GRACE_SECONDS = 45
 """To drain (5), to finish what was begun (11) and to let Prometheus come once more (20), and some."""
 _SECRET_MODE = 0o440
@@ -74,18 +74,11 @@ def _pod(owner: ModelDeployment, revision: Revision, artifacts: Artifacts) -> Js
             "requests": {"cpu": predictor.resources.cpu, "memory": predictor.resources.memory},
             "limits": {"memory": predictor.resources.memory},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        },
-    }  # fmt: skip
+        **restricted.container(),
+    }
     return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **restricted.pod(),
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "initContainers": [{**common, **_fetch(artifacts)}],
         "containers": [{**common, **_predictor(owner, revision, artifacts, predictor)}],
         "volumes": [

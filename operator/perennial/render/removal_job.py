@@ -15,8 +15,8 @@ from perennial.contracts.names import (
     STORE_SECRET,
 )
 from perennial.domain.plan import Create, Step
+from perennial.render import restricted
 
-USER = 65532
 DEADLINE_SECONDS = 600
 TRIES = 3
 TTL = 86400
@@ -46,11 +46,7 @@ def removal(training: ModelTraining, name: str, image: str, folder: str) -> tupl
 def _pod(image: str, folder: str) -> Json:
     return {
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **restricted.pod(),
         "containers": [
             {
                 "name": "removal",
@@ -60,11 +56,7 @@ def _pod(image: str, folder: str) -> Json:
                 "env": [{"name": ENV_REMOVED_FOLDER, "value": folder}],
                 "envFrom": [{"secretRef": {"name": STORE_SECRET}}],
                 "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                **restricted.container(),
             }
         ],
-    }  # fmt: skip
+    }

@@ -22,8 +22,8 @@ from perennial.contracts.request import SQL_URL
 from perennial.domain.plan import Create, Step
 from perennial.domain.training.request import REQUEST_KEY, Started, request_of
 from perennial.domain.training.run import CONTAINER, OWN_CONTAINER
+from perennial.render import restricted
 
-USER = 65532
 REQUEST_FOLDER = "/etc/perennial"
 TMP, OWN_TMP, TMP_LIMIT = "tmp", "own-tmp", "2Gi"
 POLL = "poll"
@@ -116,16 +116,8 @@ def _pod(request: str, labels: dict[str, str], container: Json, before: Sequence
         "metadata": {"labels": labels},
         "spec": {
             "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
+            **restricted.pod(),
             "terminationGracePeriodSeconds": 10,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
             **({"initContainers": list(before)} if before else {}),
             "containers": [container],
             "volumes": [
@@ -171,11 +163,7 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
         "resources": resources,
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **restricted.container(),
         "volumeMounts": [
             {"name": "request", "mountPath": REQUEST_FOLDER, "readOnly": True},
             {"name": TMP, "mountPath": "/tmp"},  # noqa: S108 - the pod's own empty volume
