@@ -23,6 +23,7 @@ class Settings:
     lease_namespace: str
     identity: str
     prometheus_access: Access = field(default_factory=Access)
+    feast_image: str = ""
     kubeflow: Defaults = field(default_factory=Defaults)
     kubeflow_namespace: str = ""
     kubeflow_access: Access = field(default_factory=Access)
@@ -38,6 +39,7 @@ class Settings:
         return cls(
             components_image=env["PERENNIAL_COMPONENTS_IMAGE"],
             serving_image=env["PERENNIAL_SERVING_IMAGE"],
+            feast_image=env.get("PERENNIAL_FEAST_IMAGE", ""),
             prometheus_url=env["PERENNIAL_PROMETHEUS_URL"],
             prometheus_access=Access(
                 ca=_folder("PERENNIAL_PROMETHEUS_CA"),

@@ -232,8 +232,8 @@ FEAST_ROWS, FEAST_SEEN = "rows.parquet", "seen.json"
 
 class FeastSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     """The ``features`` (view:feature), or those of the feature ``service``, of the Feast repository whose configuration
-    is in the Secret ``secret`` under ``key``, read by ``image``. The entity rows are in files of ``format`` at ``rows``,
-    or ``rows`` is "" and they are what ``sql`` gives. With ``full_names`` columns are named view__feature.
+    is in the Secret ``secret`` under ``key``, read by ``image``. The entity rows are in files of ``format`` at
+    ``rows``, or ``rows`` is "" and they are what ``sql`` gives. With ``full_names`` columns are named view__feature.
     """
 
     secret: str

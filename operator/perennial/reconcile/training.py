@@ -68,7 +68,8 @@ class TrainingController:
     async def gather(self, context: Context, raw: Json, now: datetime) -> Snapshot:
         """Of the store it reads nothing but the root's address, how far a run is, and the result of one that ended."""
         mine = ModelTraining.parse(raw)
-        snapshot = Snapshot(training=mine, image=context.settings.components_image)
+        settings = context.settings
+        snapshot = Snapshot(training=mine, image=settings.components_image, feast_image=settings.feast_image)
         if mine.metadata.deletion_timestamp is not None:
             held = FINALIZER_FILES in mine.metadata.finalizers
             return replace(snapshot, registry=await read_registry(context, mine)) if held else snapshot

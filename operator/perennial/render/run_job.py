@@ -18,14 +18,16 @@ from perennial.contracts.names import (
     OWN_PIPELINE,
     STORE_SECRET,
 )
-from perennial.contracts.request import SQL_URL
+from perennial.contracts.request import FEAST_FOLDER, FEAST_STORE, SQL_URL, SqlSource
 from perennial.domain.plan import Create, Step
 from perennial.domain.training.request import REQUEST_KEY, Started, request_of
-from perennial.domain.training.run import CONTAINER, OWN_CONTAINER
+from perennial.domain.training.run import CONTAINER, FEAST_CONTAINER, OWN_CONTAINER
 from perennial.render import restricted
 
 REQUEST_FOLDER = "/etc/perennial"
-TMP, OWN_TMP, TMP_LIMIT = "tmp", "own-tmp", "2Gi"
+TMP, OWN_TMP, FEAST_TMP, TMP_LIMIT = "tmp", "own-tmp", "feast-tmp", "2Gi"
+FEATURES, FEATURES_FOLDER = "features", "/var/lib/perennial/features"
+"""The volume by which the container that looks features up hands them to those after it."""
 POLL = "poll"
 """Of a poll's Job and pod: the value of the label app.kubernetes.io/name."""
 POLL_DEADLINE = 900
@@ -52,7 +54,7 @@ def launch_poll(training: ModelTraining, name: str, image: str, begun: Started) 
         "envFrom": [{"secretRef": {"name": STORE_SECRET}}],  # it tells MLflow nothing
     }
     spec = {
-        **_once(POLL_DEADLINE, _pod(name, labels, container)),
+        **_once(POLL_DEADLINE, _pod(name, labels, container, _feast(begun, resources))),
         "ttlSecondsAfterFinished": POLL_TTL,
     }
     return (
@@ -77,9 +79,40 @@ def job(training: ModelTraining, run: Run, begun: Started) -> Json:
         "kind": "Job",
         "metadata": _metadata(training, run.job, labels),
         "spec": _once(
-            max(1, int(seconds(engine.deadline))), _pod(request_of(run.job), labels, container, _own(begun, resources))
+            max(1, int(seconds(engine.deadline))),
+            _pod(request_of(run.job), labels, container, [*_feast(begun, resources), *_own(begun, resources)]),
         ),
     }
+
+
+def _feast(begun: Started, resources: Json) -> list[Json]:
+    """The container that looks features up, where the source is a Feast repository: it alone has the repository's
+    Secret. A repository brings functions of its own, so that it shares no writable folder with those after it.
+    """
+    source = begun.request.feast
+    if source is None:
+        return []
+    container = _container("perennial_components.feast", source.image, begun, resources)
+    secret = {"name": source.secret, "key": source.key}
+    environment = [
+        *container["env"],
+        {"name": FEAST_STORE, "valueFrom": {"secretKeyRef": secret}},
+        *_database(source.sql),
+    ]
+    writable = {TMP: FEAST_TMP, FEATURES: FEATURES}
+    mounts = [
+        {"name": writable[each["name"]], "mountPath": each["mountPath"]} if each["name"] in writable else each
+        for each in container["volumeMounts"]
+    ]
+    return [
+        {
+            **container,
+            "name": FEAST_CONTAINER,
+            "env": environment,
+            "envFrom": [{"secretRef": {"name": STORE_SECRET}}],  # it tells MLflow nothing
+            "volumeMounts": mounts,
+        }
+    ]
 
 
 def _own(begun: Started, resources: Json) -> list[Json]:
@@ -125,11 +158,16 @@ def _pod(request: str, labels: dict[str, str], container: Json, before: Sequence
                     "name": "request",
                     "configMap": {"name": request, "items": [{"key": REQUEST_KEY, "path": REQUEST_KEY}]},
                 },
-                {"name": TMP, "emptyDir": {"sizeLimit": TMP_LIMIT}},
-                *([{"name": OWN_TMP, "emptyDir": {"sizeLimit": TMP_LIMIT}}] if before else []),
+                *({"name": name, "emptyDir": {"sizeLimit": TMP_LIMIT}} for name in _folders(container, *before)),
             ],
         },
     }
+
+
+def _folders(*containers: Json) -> list[str]:
+    """The volumes that they mount, besides the request."""
+    names = (mount["name"] for container in containers for mount in container["volumeMounts"])
+    return [name for name in dict.fromkeys(names) if name != "request"]
 
 
 def _secrets(begun: Started) -> list[str]:
@@ -137,15 +175,23 @@ def _secrets(begun: Started) -> list[str]:
     return [STORE_SECRET, *([tracking.mlflow.secret] if tracking and tracking.mlflow.secret else [])]
 
 
-def _database(begun: Started) -> list[Json]:
+def _database(sql: SqlSource | None) -> list[Json]:
     """The URL of the database that is read; it is in no object but the Secret."""
-    sql = begun.request.sql
     if sql is None:
         return []
     return [{"name": SQL_URL, "valueFrom": {"secretKeyRef": {"name": sql.secret, "key": sql.key}}}]
 
 
+def _features(begun: Started) -> tuple[list[Json], list[Json]]:
+    """Where looked-up features are, for those that read them: environment and mounts."""
+    if begun.request.feast is None:
+        return [], []
+    mount = {"name": FEATURES, "mountPath": FEATURES_FOLDER, "readOnly": True}
+    return [{"name": FEAST_FOLDER, "value": FEATURES_FOLDER}], [mount]
+
+
 def _container(module: str, image: str, begun: Started, resources: Json) -> Json:
+    where, mounts = _features(begun)
     return {
         "name": CONTAINER,
         "image": image,
@@ -156,7 +202,8 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
             # Nothing that lies in the working directory is a module.
             {"name": "PYTHONSAFEPATH", "value": "1"},
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own empty volume
-            *_database(begun),
+            *_database(begun.request.sql),
+            *where,
         ],
         "envFrom": [{"secretRef": {"name": name}} for name in _secrets(begun)],
         "workingDir": "/tmp",  # noqa: S108 - the pod's own empty volume
@@ -167,6 +214,7 @@ def _container(module: str, image: str, begun: Started, resources: Json) -> Json
         "volumeMounts": [
             {"name": "request", "mountPath": REQUEST_FOLDER, "readOnly": True},
             {"name": TMP, "mountPath": "/tmp"},  # noqa: S108 - the pod's own empty volume
+            *mounts,
         ],
     }
 

@@ -154,6 +154,7 @@ class Cluster:
     events: list[Event] = field(default_factory=list)
     progress: Progress | None = None
     trouble: tuple[str, str] | None = None
+    feast_image: str = "feast:1"
 
     @property
     def status(self) -> TrainingStatus:
@@ -179,6 +180,7 @@ class Cluster:
         made = Snapshot(
             training=self.training,
             image="components:1",
+            feast_image=self.feast_image,
             monitors=tuple(self.monitors),
             deployments=tuple(self.deployments),
             jobs=tuple(

@@ -18,6 +18,7 @@ from perennial.api.version import ModelVersion
 from perennial.contracts.names import FINALIZER_RUN
 from perennial.domain.plan import Delete, Plan
 from perennial.domain.training import attempts, external, polling, progress, reproduce, retire, schedule, triggers
+from perennial.domain.training.feast import unreadable
 from perennial.domain.training.interrupt import cancel, interrupted
 from perennial.domain.training.register import fail, register
 from perennial.domain.training.request import Started, job_name, request_of, spec_hash, started
@@ -209,7 +210,11 @@ def _begun(draft: Draft, run: Run) -> Started | None:
     if run.reproduces:
         return reproduce.started(draft, run)
     beginning = draft.snapshot.beginning
-    return started(draft.training, run, beginning.root, beginning.champion)
+    begun = started(draft.training, run, beginning.root, beginning.champion, draft.snapshot.feast_image)
+    if why := unreadable(begun.request):
+        fail(draft, run, *why, draft.now)
+        return None
+    return begun
 
 
 def _follow(draft: Draft, run: Run) -> ModelVersion | None:

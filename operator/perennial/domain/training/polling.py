@@ -13,6 +13,7 @@ from perennial.api.run import DataStatus, Run, Trigger
 from perennial.api.training import ModelTraining
 from perennial.domain.conditions import condition, without
 from perennial.domain.plan import Delete
+from perennial.domain.training.feast import unreadable
 from perennial.domain.training.request import poll_name, spec_hash, started
 from perennial.domain.training.run import Seen, Unseen
 from perennial.domain.training.state import Draft, Render, Said
@@ -111,7 +112,13 @@ def _start(draft: Draft, render: Render, interval: float) -> None:
     number = draft.status.data.polls + 1
     name = poll_name(training, number)
     run = Run(number=0, trigger=Trigger(type="Data"), phase="Running", job=name, started_at=polled_at)
-    draft.steps += render.poll(training, name, draft.snapshot.image, started(training, run, polling.root, None))
+    begun = started(training, run, polling.root, None, draft.snapshot.feast_image)
+    if why := unreadable(begun.request):
+        _set(draft, polled_at=polled_at)
+        _tell(draft, ("False", *why))
+        draft.again(interval)
+        return
+    draft.steps += render.poll(training, name, draft.snapshot.image, begun)
     _set(draft, job=name, polls=number, polled_at=polled_at, spec_hash=draft.status.spec_hash)
     draft.again(FOLLOW_AGAIN)
 

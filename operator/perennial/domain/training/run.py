@@ -1,7 +1,7 @@
 """How a run stands, read from its Job and its pod."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,12 +11,14 @@ import msgspec
 from perennial.api.common import parse_time
 from perennial.api.run import Engine
 from perennial.contracts.names import STORE_SECRET
-from perennial.contracts.request import SQL_URL, Artifact
+from perennial.contracts.request import FEAST_STORE, SQL_URL, Artifact
 from perennial.contracts.result import DataSeen, RunOutcome
 
 CONTAINER = "run"
 OWN_CONTAINER = "pipeline"
 """That executes a pipeline of somebody's own, before ours measures what it made."""
+FEAST_CONTAINER = "feast"
+"""That looks features up in a Feast repository, before any other reads them."""
 NO_POD_AFTER = timedelta(seconds=60)
 _PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _START_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
@@ -189,9 +191,11 @@ def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tupl
         return "ImagePullFailed", f"the image of the run cannot be had: {detail or reason}"
     if reason in _START_REASONS and f'"{STORE_SECRET}"' in detail and "not found" in detail:
         return "StoreSecretMissing", f"create the Secret {STORE_SECRET} in this namespace: {detail}"
-    if reason in _START_REASONS and (secret := _sql_secret(pod)) and _is_about(detail, secret["name"]):
-        message = f"data.source.sql: the Secret {secret['name']} must have the entry {secret['key']}: {detail}"
-        return "SourceSecretMissing", message
+    if reason in _START_REASONS:
+        for field, secret in _source_secrets(pod):
+            if _is_about(detail, secret["name"]):
+                message = f"{field}: the Secret {secret['name']} must have the entry {secret['key']}: {detail}"
+                return "SourceSecretMissing", message
     if reason in _START_REASONS:
         return reason, f"the run's container cannot start: {detail}"
     scheduled = _condition(pod, "PodScheduled", "False")
@@ -202,12 +206,15 @@ def _trouble(job: Json, pod: Json | None, engine: Engine, now: datetime) -> tupl
     return "", ""
 
 
-def _sql_secret(pod: Json) -> Json | None:
-    """Where the pod takes the URL of a database from, if it reads one."""
-    containers = pod.get("spec", {}).get("containers") or []
-    environment = [each for container in containers for each in container.get("env") or []]
-    found = next((each for each in environment if each["name"] == SQL_URL), None)
-    return found["valueFrom"]["secretKeyRef"] if found else None
+def _source_secrets(pod: Json) -> Iterator[tuple[str, Json]]:
+    """The entries of Secrets by which the pod reads its source, each with the field that names it."""
+    spec = pod.get("spec", {})
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        rows = "data.source.feast.entities" if container.get("name") == FEAST_CONTAINER else "data.source"
+        fields = {SQL_URL: f"{rows}.sql", FEAST_STORE: "data.source.feast.storeSecret"}
+        for each in container.get("env") or ():
+            if each["name"] in fields:
+                yield fields[each["name"]], each["valueFrom"]["secretKeyRef"]
 
 
 def _is_about(detail: str, secret: str) -> bool:
@@ -219,9 +226,11 @@ def _is_about(detail: str, secret: str) -> bool:
 
 def _state(pod: Json, name: str) -> Json:
     """Of the container that says how the run stands: ours, unless one before it does not come to its end."""
-    own = _status(pod, "initContainerStatuses", OWN_CONTAINER).get("state") or {}
-    stuck = own.get("waiting") or (own.get("terminated") or {}).get("exitCode")
-    state: Json = own if stuck else _status(pod, "containerStatuses", CONTAINER).get("state") or {}
+    state: Json = _status(pod, "containerStatuses", CONTAINER).get("state") or {}
+    for before in (OWN_CONTAINER, FEAST_CONTAINER):
+        own = _status(pod, "initContainerStatuses", before).get("state") or {}
+        if own.get("waiting") or (own.get("terminated") or {}).get("exitCode"):
+            state = own
     return state.get(name) or {}
 
 

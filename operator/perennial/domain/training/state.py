@@ -111,12 +111,14 @@ class Registry:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a decision needs. ``image`` is the components' of today; ``jobs`` the names of this training's Jobs by
+    """All that a decision needs. ``image`` is the components' of today, ``feast_image`` the one that reads Feast
+    repositories ("": there is none); ``jobs`` the names of this training's Jobs by
     run number; ``store`` is why the store cannot be used (reason, message); ``latest`` the last run's ModelVersion.
     """
 
     training: ModelTraining
     image: str = ""
+    feast_image: str = ""
     monitors: tuple[DriftMonitor, ...] = ()
     deployments: tuple[ModelDeployment, ...] = ()
     jobs: tuple[tuple[int, str], ...] = ()
