@@ -1,4 +1,4 @@
-# The project's three images: docker build --target operator|components|serving. hack/images calls it and provides
+# The project's images: docker build --target operator|components|serving|feast. hack/images calls it and provides
 #   BASE_IMAGE   a Debian with Python 3.11
 #   wheels       a build context: the wheels of requirements/<target>.txt, a requirements.txt with their hashes, and bin/uv
 # so that building needs no network.
@@ -55,6 +55,11 @@ RUN mkdir --mode 1777 /gcs /minio /s3
 USER 65532:65532
 COPY --from=components-code /opt/app /opt/app
 ENTRYPOINT ["python", "-m", "perennial_components.runner"]
+
+# Looks features up before a run: the same code in the environment of requirements/feast.txt.
+FROM runtime AS feast
+COPY --from=components-code /opt/app /opt/app
+ENTRYPOINT ["python", "-m", "perennial_components.feast"]
 
 FROM runtime AS serving
 COPY --from=serving-code /opt/app /opt/app

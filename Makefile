@@ -16,7 +16,7 @@ demo: cluster images env-operator env-components ## The whole loop on a real clu
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 
-.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-training test-own test-kubeflow
+.PHONY: test test-unit test-api test-e2e test-rollouts test-cluster test-drift test-training test-own test-kubeflow test-feast
 test: lint generated test-unit test-api test-e2e ## Every test: lint, generated files, unit, API server, real node
 	@echo "all tests passed"
 
@@ -58,6 +58,12 @@ test-kubeflow: kubeflow-node images env-operator env-components ## Trainings tha
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -q tests/kubeflow
 
+test-feast: cluster images env-operator env-components env-feast ## Features of a Feast repository, looked up and trained on, on the node, about 4 minutes
+	@.venvs/feast/bin/pytest -q tests/feast --ignore tests/feast/node
+	hack/images feast
+	eval "$$(hack/cluster/env)"
+	$(PY)/pytest -q tests/feast/node
+
 test-cluster: ## The node's own life, on a second node: up, killed half-way, up again, down leaves nothing
 	@hack/venv operator
 	$(PY)/pytest -q tests/cluster
@@ -87,8 +93,8 @@ cluster-down: ## Ends the cluster and leaves nothing behind
 images: system-packages ## Builds the operator, components and serving images and loads them
 	@hack/images
 
-.PHONY: env-operator env-components env-serving env-clients
-env-operator env-components env-serving env-clients: env-%: system-packages
+.PHONY: env-operator env-components env-serving env-feast env-clients
+env-operator env-components env-serving env-feast env-clients: env-%: system-packages
 	@hack/venv $*
 
 .PHONY: crds generated lint format lock clean

@@ -128,6 +128,9 @@ securityContext:
 env:
 - {name: PERENNIAL_COMPONENTS_IMAGE, value: {{ .Values.image.components | quote }}}
 - {name: PERENNIAL_SERVING_IMAGE, value: {{ .Values.image.serving | quote }}}
+{{- if .Values.image.feast }}
+- {name: PERENNIAL_FEAST_IMAGE, value: {{ .Values.image.feast | quote }}}
+{{- end }}
 - {name: PERENNIAL_PROMETHEUS_URL, value: {{ .Values.prometheus.url | quote }}}
 {{- with .Values.prometheus.headers }}
 - {name: PERENNIAL_PROMETHEUS_HEADERS, value: {{ toJson . | quote }}}
