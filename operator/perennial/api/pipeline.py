@@ -19,10 +19,12 @@ class OwnPipeline(Model):
     sha256: str = Field(
         max_length=64, pattern=r"^[0-9a-f]{64}$", description="Its digest; a file with another one is not executed."
     )
-    image: str = Field(
+    image: str | None = Field(
+        default=None,
         min_length=1,
         max_length=512,
         pattern=r"^\S+$",
-        description="The image of all its components. It is made from the components image of this release "
-        "(docs/own-pipeline.md); kubectl perennial lint pipeline FILE says what a file lacks.",
+        description="The image of all its components, for the embedded engine. It is made from the components image of "
+        "this release (docs/own-pipeline.md); kubectl perennial lint pipeline FILE says what a file lacks. In Kubeflow "
+        "each component has the image that the file names.",
     )

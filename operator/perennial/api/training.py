@@ -92,6 +92,17 @@ class TrainingSpec(Model):
                 f"!has(self.pipeline) || !self.data.prepare.exists(step, {_IS_VALUE_STEP})",
                 f"data.prepare: {', '.join(VALUE_STEPS)} become part of our own models; a pipeline of yours does them",
             ),
+            (
+                "!has(self.pipeline) || has(self.pipeline.image) || self.engine.type == 'Kubeflow'",
+                "pipeline.image is missing: the embedded engine runs all components in one image",
+            ),
+            (
+                (
+                    "!has(self.pipeline) || !has(self.engine.kubeflow) || (!has(self.engine.kubeflow.shards)"
+                    " && !(has(self.engine.kubeflow.caching) && self.engine.kubeflow.caching))"
+                ),
+                "engine.kubeflow: shards and caching are for the built-in pipeline: yours says itself what is spread",
+            ),
             *_TASK_RULES,
         )
     )

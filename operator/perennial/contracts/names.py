@@ -30,6 +30,8 @@ ANNOTATION_APPROVED_BY, ANNOTATION_APPROVED_AT = f"{GROUP}/approved-by", f"{GROU
 ANNOTATION_APPROVAL_REASON = f"{GROUP}/approval-reason"
 ENGINE, KUBEFLOW = "PERENNIAL_ENGINE", "Kubeflow"
 """Environment of a component's pod that Kubeflow Pipelines runs."""
+CLAIMED = "claimed"
+"""Under a run's output: where a pipeline of somebody's own writes."""
 FILE_FAILURE = "failure.json"
 SECRET_KUBEFLOW = "perennial-kubeflow"  # noqa: S105 - the name of a Secret
 FINALIZER = f"{GROUP}/in-use"

@@ -1,7 +1,8 @@
 """What a compiled Kubeflow pipeline must be for a run to execute it: the contract of ``spec.pipeline``.
 
 It takes the run's request, ends with one artifact, which is ``result.json``, and every component of it is a lightweight
-Python component of one image, because the run's pod is of that image and starts no other.
+Python component of one image, because the run's pod is of that image and starts no other. Where Kubeflow Pipelines runs
+it, each component has its own pod, and only the first of these holds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,15 +30,20 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.place}: {self.message}"
 
 
-def lint(documents: list[Any], image: str = "") -> list[Finding]:
-    """All that keeps the compiled pipeline, the YAML ``documents`` of its file, from being run in ``image``; without an
-    image its components must agree on one. Errors come first.
+Engine = Literal["Embedded", "Kubeflow"]
+
+
+def lint(documents: list[Any], image: str = "", engine: Engine = "Embedded") -> list[Finding]:
+    """All that keeps the compiled pipeline, the YAML ``documents`` of its file, from being run: by the embedded engine
+    in ``image`` (without an image its components must agree on one), or by Kubeflow. Errors come first.
     """
     if not documents or not _compiled(documents[0]):
         said = "this is no compiled pipeline: write it with kfp.compiler.Compiler().compile(pipeline, FILE)"
         return [Finding("Error", "file", said)]
     ir: Ir = documents[0]
-    found = [*_schema(ir), *_inputs(ir), *_outputs(ir), *_executors(ir, image), *_platform(documents[1:])]
+    found = [*_schema(ir), *_inputs(ir)]
+    if engine == "Embedded":
+        found += [*_outputs(ir), *_executors(ir, image), *_platform(documents[1:])]
     return sorted(found, key=lambda finding: finding.level)
 
 

@@ -4,16 +4,22 @@ from dataclasses import replace
 from datetime import datetime
 
 import msgspec
+import yaml
 
 from perennial.adapters.store import StoreSecretMissing, StoreUnavailable
+from perennial.api.pipeline import OwnPipeline
 from perennial.api.run import Run
 from perennial.contracts.names import FILE_FAILURE, kubeflow_folder
+from perennial.contracts.objects import sha256
+from perennial.contracts.pipeline import lint
 from perennial.contracts.result import RunOutcome
 from perennial.domain.training import external
 from perennial.domain.training.kubeflow import Side, observe, server_of
 from perennial.domain.training.run import Ongoing
 from perennial.domain.training.state import Following, Snapshot
 from perennial.reconcile.controller import Context
+
+LARGEST_PIPELINE = 4 * 1024 * 1024
 
 
 async def before_launch(context: Context, snapshot: Snapshot) -> Snapshot:
@@ -27,7 +33,30 @@ async def before_launch(context: Context, snapshot: Snapshot) -> Snapshot:
     except StoreUnavailable as error:
         reason = "StoreSecretMissing" if isinstance(error, StoreSecretMissing) else "StoreUnavailable"
         return replace(snapshot, kubeflow=side, store=(reason, str(error)))
-    return replace(snapshot, kubeflow=replace(side, keys=keys))
+    side = replace(side, keys=keys)
+    if spec.pipeline is None:
+        return replace(snapshot, kubeflow=side)
+    try:
+        return replace(snapshot, kubeflow=await _own(context, snapshot, spec.pipeline, side))
+    except StoreUnavailable as error:
+        return replace(snapshot, kubeflow=side, store=("StoreUnavailable", f"spec.pipeline.url: {error}"))
+
+
+async def _own(context: Context, snapshot: Snapshot, given: OwnPipeline, side: Side) -> Side:
+    """With the file of a pipeline of somebody's own, or why it is not run."""
+    content = await context.store.find(snapshot.training.metadata.namespace, given.url, LARGEST_PIPELINE)
+    if content is None:
+        return replace(side, refusal=("SourceInvalid", f"spec.pipeline.url: there is nothing at {given.url}"))
+    if (found := sha256(content)) != given.sha256:
+        why = f"spec.pipeline.sha256: the file at {given.url} has {found}: it is another one"
+        return replace(side, refusal=("TrainingFailed", why))
+    try:
+        findings = lint(list(yaml.safe_load_all(content)), engine="Kubeflow")
+    except yaml.YAMLError as error:
+        return replace(side, refusal=("TrainingFailed", f"spec.pipeline.url: {given.url} is no YAML: {error}"))
+    if errors := [str(finding) for finding in findings if finding.level == "Error"]:
+        return replace(side, refusal=("TrainingFailed", "spec.pipeline: " + "\n".join(errors)))
+    return replace(side, own=content)
 
 
 async def after_launch(context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:

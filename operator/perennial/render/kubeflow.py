@@ -14,11 +14,12 @@ from perennial.api.kubeflow import PodSettings
 from perennial.api.run import Engine, Run
 from perennial.api.training import ModelTraining
 from perennial.contracts import pipelines
-from perennial.contracts.names import ENGINE, KUBEFLOW
+from perennial.contracts.names import CLAIMED, ENGINE, KUBEFLOW
 from perennial.contracts.request import SQL_URL
 from perennial.domain.plan import Create, Step, Submit
-from perennial.domain.training.kubeflow import Target
+from perennial.domain.training.kubeflow import Side, Target
 from perennial.domain.training.request import REQUEST_KEY, Started
+from perennial.render import own_pipeline
 from perennial.render.run_job import config_map
 
 MLFLOW_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_CA")
@@ -27,10 +28,8 @@ _GIGABYTE = 10**9
 Json = dict[str, Any]
 
 
-def submission(
-    training: ModelTraining, run: Run, begun: Started, target: Target, keys: tuple[str, ...]
-) -> tuple[Step, ...]:
-    """The ConfigMap that says what the run was started for, and the run. ``keys`` are the store Secret's entries."""
+def submission(training: ModelTraining, run: Run, begun: Started, target: Target, side: Side) -> tuple[Step, ...]:
+    """The ConfigMap that says what the run was started for, and the run."""
     metadata = training.metadata
     return (
         Create(config_map(training, run, begun)),
@@ -40,7 +39,7 @@ def submission(
             description=f"Run {run.number} of ModelTraining {metadata.namespace}/{metadata.name} ({metadata.uid})",
             experiment=target.experiment,
             pipeline=target.pipeline,
-            content=pipeline(run.image, begun, target, keys),
+            content=pipeline(run.image, begun, target, side),
             parameters=_parameters(begun, target),
             root=target.pipeline_root,
             service_account=target.service_account,
@@ -48,40 +47,69 @@ def submission(
     )
 
 
-def pipeline(image: str, begun: Started, target: Target, keys: tuple[str, ...]) -> str:
+def pipeline(image: str, begun: Started, target: Target, side: Side) -> str:
     """The compiled pipeline (YAML, two documents: what is run, and what Kubernetes gives its pods)."""
-    document = _parsed("kubeflow" if _spread(begun, target) else "tabular")
-    executors = {
-        name: {"container": {**each["container"], "image": image, **_container(name, begun.spec.engine)}}
-        for name, each in document["deploymentSpec"]["executors"].items()
-    }
-    tasks = document["root"]["dag"]["tasks"]
-    if not target.caching:
-        tasks = {name: {**task, "cachingOptions": {}} for name, task in tasks.items()}
-    changed = {
-        **document,
-        "deploymentSpec": {"executors": executors},
-        "root": {**document["root"], "dag": {**document["root"]["dag"], "tasks": tasks}},
-    }
-    secrets = _secrets(begun, target, keys)
-    platform = {name: _platform(name, begun.spec.engine, secrets) for name in executors}
+    engine, secrets = begun.spec.engine, _secrets(begun, target, side.keys)
+    ours = _parsed("own" if begun.spec.pipeline else "kubeflow" if _spread(begun, target) else "tabular")
+    executors = ours["deploymentSpec"]["executors"]
+    given = {name: _with(each, {"image": image, **_container(name, engine)}) for name, each in executors.items()}
+    ours = {**(ours if target.caching else _uncached(ours)), "deploymentSpec": {"executors": given}}
+    platform = {name: _platform(name, engine, secrets) for name in given}
+    if begun.spec.pipeline:
+        documents = list(yaml.load_all(side.own, Loader=_Loader))
+        ours, asked = own_pipeline.composed(ours, documents[0]), own_pipeline.platform_of(documents[1:])
+        theirs = {name: each for name, each in ours["deploymentSpec"]["executors"].items() if name not in given}
+        made = {name: _with(each, {"env": _environment(each)}) for name, each in theirs.items()}
+        ours = {**ours, "deploymentSpec": {"executors": {**given, **made}}}
+        for name, each in theirs.items():
+            if "container" in each:
+                wanted = asked.get(name, {})
+                platform[name] = {**wanted, "secretAsEnv": [*secrets, *wanted.get("secretAsEnv", ())]}
     kubernetes = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}
-    return yaml.dump_all((changed, kubernetes), Dumper=_Dumper, sort_keys=True)
+    return yaml.dump_all((ours, kubernetes), Dumper=_Dumper, sort_keys=True)
+
+
+def _with(executor: Json, container: Json) -> Json:
+    """The executor with that in its container, where it has one: an importer has none."""
+    return {"container": {**executor["container"], **container}} if "container" in executor else executor
+
+
+def _environment(executor: Json) -> list[Json]:
+    """Of a component of somebody else's: its own, and what ours among them go by."""
+    return [*(executor.get("container") or {}).get("env", ()), {"name": ENGINE, "value": KUBEFLOW}]
+
+
+def _uncached(document: Json) -> Json:
+    """With no task that Kubeflow may take from its cache."""
+
+    def plain(component: Json) -> Json:
+        if "dag" not in component:
+            return component
+        tasks = {name: {**task, "cachingOptions": {}} for name, task in component["dag"]["tasks"].items()}
+        return {**component, "dag": {**component["dag"], "tasks": tasks}}
+
+    components = {name: plain(each) for name, each in document["components"].items()}
+    return {**document, "components": components, "root": plain(document["root"])}
 
 
 def _spread(begun: Started, target: Target) -> bool:
-    """Whether it takes the pipeline that searches in many pods, and that Kubeflow's cache knows."""
-    return target.caching or _shares(begun) > 1
+    """Whether it takes the pipeline that searches in many pods, and that Kubeflow's cache knows. A replay has nothing
+    to search, and is to fit once more.
+    """
+    return begun.request.replay is None and (target.caching or _shares(begun) > 1)
 
 
 def _shares(begun: Started) -> int:
     given = begun.spec.engine.kubeflow
-    # A replay has nothing to search.
-    return given.shards if given and given.shards and begun.request.replay is None else 1
+    return given.shards if given and given.shards else 1
 
 
 def _parameters(begun: Started, target: Target) -> Json:
     request = begun.data()[REQUEST_KEY]
+    if begun.spec.pipeline:
+        folder = f"{begun.request.output.rstrip('/')}/{CLAIMED}"
+        theirs = msgspec.structs.replace(begun.request, output=folder, tracking=None)
+        return {"request": request, own_pipeline.PARAMETER: msgspec.json.encode(theirs, order="deterministic").decode()}
     if not _spread(begun, target):
         return {"request": request}
     alike = msgspec.structs.replace(begun.request, run=0, output="")
@@ -90,12 +118,13 @@ def _parameters(begun: Started, target: Target) -> Json:
 
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @lru_cache
 def _parsed(name: pipelines.Name) -> Json:
     """What is cached is never changed: copies are made of what differs."""
-    document: Json = yaml.load(pipelines.compiled(name), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    document: Json = yaml.load(pipelines.compiled(name), Loader=_Loader)  # noqa: S506 - the safe one, in C
     return document
 
 

@@ -122,7 +122,7 @@ def _own(begun: Started, resources: Json) -> list[Json]:
     own = begun.spec.pipeline
     if own is None:
         return []
-    container = _container("perennial_components.runner", own.image, begun, resources)
+    container = _container("perennial_components.runner", own.image or "", begun, resources)
     mounts = [{**each, "name": OWN_TMP} if each["name"] == TMP else each for each in container["volumeMounts"]]
     environment = [*container["env"], {"name": OWN_PIPELINE, "value": "1"}]
     return [{**container, "name": OWN_CONTAINER, "env": environment, "volumeMounts": mounts}]

@@ -195,7 +195,7 @@ def _launch(draft: Draft, run: Run, render: Render) -> None:
         target = external.prepare(draft, run, begun)
         if target is None:
             return
-        draft.steps += render.submission(draft.training, run, begun, target, snapshot.kubeflow.keys)
+        draft.steps += render.submission(draft.training, run, begun, target, snapshot.kubeflow)
     else:
         draft.steps += render.run(draft.training, run, begun)
     trigger = run.trigger.model_copy(update={"id": begun.spec_hash}) if run.trigger.type == "Spec" else run.trigger

@@ -38,6 +38,10 @@ def prepare(draft: Draft, run: Run, begun: Started) -> Target | None:
         draft.trouble = Trouble(*draft.snapshot.store, "Pending")
         draft.again(CONFIGURED_AGAIN)
         return None
+    if refusal := draft.snapshot.kubeflow.refusal:
+        fail(draft, run, *refusal, draft.now)
+        draft.again(0.0)
+        return None
     if run.kubeflow is None:
         draft.set_run(run, kubeflow=recorded(found))
         draft.again(0.0)

@@ -104,12 +104,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Side:
-    """Kubeflow's part of a snapshot: ``keys`` are the entries of the store's Secret, read before a run is made;
-    ``look`` is there once one was.
+    """Kubeflow's part of a snapshot: ``keys`` are the entries of the store's Secret and ``own`` the file of
+    spec.pipeline, read before a run is made; ``refusal`` is why that file is not run (reason, message). ``look`` is
+    there once a run was made.
     """
 
     defaults: Defaults = Defaults()
     keys: tuple[str, ...] = ()
+    own: bytes = b""
+    refusal: tuple[str, str] | None = None
     look: Look | None = None
 
 

@@ -204,7 +204,7 @@ def _tracking(training: ModelTraining) -> contract.Tracking | None:
 
 def _pipeline(spec: TrainingSpec) -> contract.OwnPipeline | None:
     own = spec.pipeline
-    return contract.OwnPipeline(own.url, own.sha256, own.image) if own else None
+    return contract.OwnPipeline(own.url, own.sha256, own.image or "") if own else None
 
 
 def split(spec: TrainingSpec) -> contract.Split:

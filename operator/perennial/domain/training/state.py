@@ -134,13 +134,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Render:
-    """Renders what is made: of a run its ConfigMap and Job, or (where Kubeflow runs it, with the entries of the store's
-    Secret) its ConfigMap and what is submitted; of a poll (by its name, with its image) as of a run; the Job (by its
-    name, with its image) that deletes a folder.
+    """Renders what is made: of a run its ConfigMap and Job, or its ConfigMap and what is given to Kubeflow; of a poll
+    (by its name, with its image) as of a run; the Job (by its name, with its image) that deletes a folder.
     """
 
     run: Callable[[ModelTraining, Run, Started], tuple[Step, ...]]
-    submission: Callable[[ModelTraining, Run, Started, Target, tuple[str, ...]], tuple[Step, ...]]
+    submission: Callable[[ModelTraining, Run, Started, Target, Side], tuple[Step, ...]]
     poll: Callable[[ModelTraining, str, str, Started], tuple[Step, ...]]
     removal: Callable[[ModelTraining, str, str, str], tuple[Step, ...]]
 
