@@ -46,6 +46,8 @@ EVENTS = (
     "Queue",
     "suspend",
     "go on",
+    "reproduce",
+    "nonsense",
 )
 
 
@@ -114,6 +116,10 @@ class Walk:
                 cluster.end_poll(f"{self.asked:064}")
             case "Forbid" | "Replace" | "Queue":
                 cluster.change(concurrencyPolicy=event)
+            case "reproduce":
+                cluster.request(f"reproduce/heart-v1/u{self.asked}")
+            case "nonsense":
+                cluster.request(f"stop/heart/u{self.asked}")
             case "suspend" | "go on":
                 cluster.change(suspend=event == "suspend")
 
