@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from perennial.contracts.request import Artifact
-from perennial.contracts.result import ChampionMetrics
+from perennial.contracts.result import ChampionMetrics, RunOutcome
 from perennial.domain.plan import Delete
 from perennial.domain.training.request import spec_hash
 from tests.unit.training.support import (
