@@ -12,7 +12,8 @@ help: ## This list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
-demo: cluster images env-operator env-components ## The whole loop on a real cluster and real patients, about 10 minutes
+# ENGINE=kubeflow: its trainings run in a real Kubeflow Pipelines.
+demo: $(if $(filter kubeflow,$(ENGINE)),kubeflow-node,cluster) images env-operator env-components ## The whole loop on a real cluster and real patients, about 10 minutes
 	@eval "$$(hack/cluster/env)"
 	exec $(PY)/python -m hack.demo
 

@@ -17,7 +17,7 @@ NAMESPACE = "heart"
 
 async def _play(console: Console) -> int:
     async with KubernetesApi(Connection.load()) as api:
-        stage = Stage(namespace=NAMESPACE, api=api)
+        stage = Stage(namespace=NAMESPACE, api=api, kubeflow=os.environ.get("ENGINE") == "kubeflow")
         with console.status(f"making an empty namespace {NAMESPACE} with its store"):
             await stage.open()
         with console.status("installing the operator (helm upgrade --install)"):

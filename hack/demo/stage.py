@@ -16,6 +16,8 @@ from perennial.api.common import API_VERSION
 from perennial.contracts import objects
 
 SYSTEM = "perennial-system"
+KUBEFLOW = "http://ml-pipeline.kubeflow.svc:8888"
+"""What ``make kubeflow-node`` and Kubeflow's own manifests offer in the cluster."""
 
 
 class StageError(RuntimeError):
@@ -42,7 +44,9 @@ def images() -> dict[str, str]:
 
 @dataclass
 class Stage:
-    """One namespace to play in. ``folder`` parts the object store between plays that run at the same time."""
+    """One namespace to play in. ``folder`` parts the object store between plays that run at the same time; with
+    ``kubeflow`` the trainings that are applied run in Kubeflow Pipelines.
+    """
 
     namespace: str
     api: KubernetesApi
@@ -50,12 +54,16 @@ class Stage:
     release: str = "perennial"
     system: str = SYSTEM
     ports: dict[str, int] = field(default_factory=dict)
+    kubeflow: bool = False
 
     async def install(self, *values: str) -> None:
         """Installs or upgrades the operator by its chart, for this namespace alone, and waits until it is ready."""
         built = images()
         settings = [f"image.{name}={built[name]}" for name in ("operator", "components", "serving")]
         settings += ["prometheus.url=http://prometheus.infra.svc:9090", "namespaces={" + self.namespace + "}", *values]
+        if self.kubeflow:
+            await run("hack/cluster/store-secrets", "kubeflow", self.namespace)
+            settings += [f"kubeflow.endpoint={KUBEFLOW}", "kubeflow.tokenAudience="]
         flags = [part for setting in settings for part in ("--set", setting)]
         await run(
             "helm", "upgrade", "--install", self.release, "charts/perennial", "--namespace", self.system,
@@ -67,6 +75,9 @@ class Stage:
         await self._sweep()
         await run("helm", "uninstall", self.release, "--namespace", self.system, "--ignore-not-found", "--wait")
         await self._delete_namespaces(self.namespace, self.system)
+        if self.kubeflow:
+            secret = f"perennial-store-{self.namespace}"
+            await run("kubectl", "-n", "kubeflow", "delete", "secret", secret, "--ignore-not-found")
 
     async def overwrite_artifact(self, training: str, number: int, file: str, content: bytes) -> None:
         """Tampers with what a run has left in the store."""
@@ -105,6 +116,8 @@ class Stage:
         manifests = await run("kubectl", "kustomize", overlay)
         manifests = manifests.replace("s3://data/heart/", f"s3://data/{self.folder}/")
         manifests = manifests.replace("s3://data/mislabelled/", f"s3://data/{self.folder}-mislabelled/")
+        if self.kubeflow:
+            manifests = manifests.replace("    type: Embedded\n", "    type: Kubeflow\n")
         return await run("kubectl", "apply", "--namespace", self.namespace, "-f", "-", feed=manifests.encode())
 
     async def offer(self, name: str, port: int, target: str) -> str:

@@ -15,7 +15,6 @@ from perennial.adapters.connection import Connection
 from perennial.adapters.kubernetes import KubernetesApi
 from tests.training.ward import School
 
-ENDPOINT = "http://ml-pipeline.kubeflow.svc:8888"
 PATIENCE = 400.0
 Json = dict[str, Any]
 
@@ -27,15 +26,8 @@ class Lab(School):
         """As a school, with pods of this namespace's runs beside Kubeflow."""
         await run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", "crds")
         await self.stage.open()
-        await run("hack/cluster/store-secrets", "kubeflow", self.stage.namespace)
-        values = (f"kubeflow.endpoint={ENDPOINT}", "kubeflow.tokenAudience=", "kubeflow.ui=http://127.0.0.1:8080")
-        await self.stage.install("crds.install=false", *values)
+        await self.stage.install("crds.install=false", "kubeflow.ui=http://127.0.0.1:8080")
         await self.stage.upload("cleveland.csv", patients.table("cleveland"))
-
-    async def close(self) -> None:
-        """Takes it all away."""
-        await super().close()
-        await run("kubectl", "-n", "kubeflow", "delete", "secret", f"perennial-store-{self.stage.namespace}")
 
     async def kubeflow(self, path: str) -> Json:
         """What Kubeflow's API answers."""
@@ -88,7 +80,9 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
         pytest.fail("no cluster: run these by `make test-kubeflow`")
     name = "kubeflow-lab"
     async with KubernetesApi(Connection.load()) as api:
-        stage = Stage(namespace=name, api=api, folder=name, release=f"perennial-{name}", system=f"{name}-system")
+        stage = Stage(
+            namespace=name, api=api, folder=name, release=f"perennial-{name}", system=f"{name}-system", kubeflow=True
+        )
         made = Lab(stage, patients.load(), tmp_path_factory.mktemp(name))
         try:
             await made.open()
