@@ -1,4 +1,4 @@
-"""A model's training on a real API server: from the manifest to the version, ended after every single write."""
+"""A model's training on a real API server: from the manifest to the version."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,12 @@ import msgspec
 import pytest
 
 from perennial.adapters.kubernetes import ApiError
-from perennial.api.run import Run
-from perennial.api.training import ModelTraining
 from perennial.contracts.names import FILE_RESULT, STORE_READ_SECRET
 from perennial.contracts.objects import sha256
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact, RunRequest
 from perennial.contracts.result import FILE_REQUEST, ChampionMetrics, Reproduction, RunOutcome
-from perennial.domain.training.request import started
-from tests.api.world import EPOCH, Nature, Scenario, World, deployment_controller, job_controller
+from tests.api.world import Nature, Scenario, World, deployment_controller, job_controller
 from tests.unit.training.support import result, spec
 
 Json = dict[str, Any]
@@ -87,10 +84,11 @@ def runs(score: float = 0.9, failing: RunOutcome | None = None) -> Nature:
 def polls(sha256: str, run: RunOutcome | None = None) -> Nature:
     """Polls that see these data at once; runs that end as ``run`` says, or go on."""
     told: Any = Saw(sha256)
-    return job_controller(lambda job: told if _is_poll(job) else run)
+    return job_controller(lambda job: told if is_poll(job) else run)
 
 
-def _is_poll(job: Json) -> bool:
+def is_poll(job: Json) -> bool:
+    """Whether the Job looks at the data."""
     return bool(job["metadata"]["labels"]["app.kubernetes.io/name"] == "poll")
 
 
@@ -252,14 +250,15 @@ async def test_old_jobs_go_and_versions_stay(world: World) -> None:
     for number in range(3):
         await world.annotate("ModelTraining", "heart", {"perennial.dev/request": f"train/heart/u{number}"})
         await world.settle()
-    assert len(await world.all("Job", "batch/v1")) == len(await _requests(world)) == 3
+    assert len(await world.all("Job", "batch/v1")) == len(await requests(world)) == 3
     assert len(await world.all("ModelVersion")) == 4
     await world.delete("ModelTraining", "heart")
     await world.settle()
     assert len(await world.all("ModelVersion")) == 4
 
 
-async def _requests(world: World) -> list[Json]:
+async def requests(world: World) -> list[Json]:
+    """The ConfigMaps with what runs are asked."""
     return [each for each in await world.all("ConfigMap", "v1") if "request.json" in each.get("data", {})]
 
 
@@ -295,54 +294,6 @@ async def test_a_monitors_action_is_answered_by_one_run(world: World) -> None:
     assert (found["runCounter"], found["handledActions"]) == (2, ["a1"])
     version = await world.read("ModelVersion", "heart-v2")
     assert version["spec"]["record"]["trigger"] == {"type": "Drift", "id": "a1", "by": "DriftMonitor/watch"}
-
-
-@pytest.mark.parametrize("nature", [runs(), runs(0.5), runs(failing=REJECTED)], ids=["good", "gate", "failed"])
-async def test_a_run_survives_every_write(assert_survives_every_write: Survives, nature: Nature) -> None:
-    async def scenario(world: World) -> None:
-        world.natures = [nature]
-        await world.apply(TRAINING)
-        await world.settle()
-
-    await assert_survives_every_write(scenario)
-
-
-async def test_changed_data_survive_every_write(assert_survives_every_write: Survives) -> None:
-    async def scenario(world: World) -> None:
-        world.natures = [polls("d" * 64, REJECTED)]
-        await world.apply(changed(data={**spec()["data"], "poll": "1h"}))
-        await world.settle()
-        assert (await status(world))["runCounter"] == 1
-        world.natures = [polls("e" * 64)]
-        world.advance(3600)
-        await world.settle()
-        found = await status(world)
-        assert [run["trigger"]["type"] for run in found["runs"]] == ["Data", "Spec"]
-        assert found["runs"][0]["trigger"]["id"] == "e" * 64
-        assert {_is_poll(job) for job in await world.all("Job", "batch/v1")} == {False}
-
-    await assert_survives_every_write(scenario)
-
-
-async def test_a_second_attempt_and_its_cancellation_survive_every_write(
-    assert_survives_every_write: Survives,
-) -> None:
-    async def scenario(world: World) -> None:
-        world.natures = [runs(failing=AWAY)]
-        await world.apply(TRAINING)
-        await world.settle()
-        assert (await status(world))["phase"] == "Retrying"
-        world.natures = []
-        world.advance(30)
-        await world.settle()
-        assert len(await world.all("Job", "batch/v1")) == 2
-        await world.annotate("ModelTraining", "heart", {"perennial.dev/request": "cancel/heart/u1"})
-        await world.settle()
-        (run,) = (await status(world))["runs"]
-        assert (run["phase"], run["attempt"], run["outcome"]) == ("Cancelled", 2, "Cancelled")
-        assert await world.all("Job", "batch/v1") == await _requests(world) == []
-
-    await assert_survives_every_write(scenario)
 
 
 async def test_the_clock_starts_a_run_and_says_when_the_next_one_is(world: World) -> None:
@@ -386,44 +337,3 @@ async def test_how_far_a_run_is_shows_in_kubectl_get(world: World) -> None:
     world.advance(10)
     await world.settle()
     assert (await status(world))["phase"] == "Running"
-
-
-async def test_pruning_survives_every_write(assert_survives_every_write: Survives) -> None:
-    async def scenario(world: World) -> None:
-        world.put(f"{world.namespace}/heart/3/model.onnx", b"")  # of three runs before this one
-        world.natures = [runs()]
-        made = await world.apply(TRAINING)
-        for number in (1, 2, 3):
-            await _old_run(world, made, number)
-        await world.settle()
-        assert sorted(each["metadata"]["name"] for each in await world.all("Job", "batch/v1"))[1:] == ["old-2", "old-3"]
-        assert len(await world.all("Job", "batch/v1")) == len(await _requests(world)) == 3
-
-    await assert_survives_every_write(scenario)
-
-
-async def _old_run(world: World, training: Json, number: int) -> None:
-    """The Job and the ConfigMap of a run that ended long ago."""
-    owner = {
-        "apiVersion": training["apiVersion"], "kind": training["kind"], "name": "heart", "controller": True,
-        "uid": training["metadata"]["uid"],
-    }  # fmt: skip
-    metadata = {
-        "name": f"old-{number}", "namespace": world.namespace, "ownerReferences": [owner],
-        "labels": {"perennial.dev/training": "heart", "perennial.dev/run": str(number)},
-    }  # fmt: skip
-    begun = {"request.json": msgspec.json.encode(a_request(world, number)).decode()}
-    await world.user.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": begun})
-    pod = {"restartPolicy": "Never", "containers": [{"name": "run", "image": "components:old"}]}
-    await world.user.create({
-        "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": {"spec": pod}},
-    })  # fmt: skip
-
-
-def a_request(world: World, number: int) -> RunRequest:
-    """What the run ``number`` was asked."""
-    training = ModelTraining.parse({**TRAINING, "metadata": {"name": "heart", "namespace": world.namespace}})
-    run = Run.model_validate({
-        "number": number, "trigger": {"type": "Spec"}, "phase": "Running", "job": f"old-{number}", "startedAt": EPOCH,
-    })  # fmt: skip
-    return started(training, run, f"file://{world.folder}", None).request
