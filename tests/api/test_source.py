@@ -38,6 +38,8 @@ async def test_rows_come_from_files_or_from_one_query(api: KubernetesApi, namesp
 async def test_features_are_named_one_by_one_or_by_a_service(api: KubernetesApi, namespace: str) -> None:
     taken = changed("ModelTraining", "spec.data.source", {"feast": FEAST})
     taken["metadata"]["namespace"] = namespace
-    made = await api.create(taken)
+    assert await api.create(taken)
+    made = await api.get(API_VERSION, "ModelTraining", namespace, taken["metadata"]["name"])
+    assert made is not None
     secret = {"name": "feast", "key": "feature_store.yaml"}
     assert made["spec"]["data"]["source"]["feast"]["storeSecret"] == secret

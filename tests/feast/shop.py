@@ -55,13 +55,17 @@ def views(folder: str, *, ttl: timedelta | None = None, endpoint: str | None = N
     return [
         FeatureView(
             name="drivers", entities=[DRIVER], ttl=ttl, source=source("drivers"),
-            schema=[Field(name="driver_id", dtype=Int64), Field(name="trips", dtype=Int64), Field(name="rating", dtype=Float64)],
+            schema=_fields(driver_id=Int64, trips=Int64, rating=Float64),
         ),
         FeatureView(
             name="shops", entities=[SHOP], ttl=None, source=source("shops"),
-            schema=[Field(name="shop", dtype=String), Field(name="town", dtype=String), Field(name="trips", dtype=Int64)],
+            schema=_fields(shop=String, town=String, trips=Int64),
         ),
     ]  # fmt: skip
+
+
+def _fields(**kinds: Any) -> list[Field]:
+    return [Field(name=name, dtype=kind) for name, kind in kinds.items()]
 
 
 def apply(folder: Path, *, ttl: timedelta | None = None) -> str:

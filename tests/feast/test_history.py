@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
-from feast import FeatureStore, Field, RequestSource
+from feast import FeatureService, FeatureStore, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64
 
@@ -79,8 +79,6 @@ def test_a_service_names_its_features_and_their_views_are_recorded(repository: S
 
 def test_a_services_aliases_and_keys_of_its_own_are_known(tmp_path: Path) -> None:
     mine = Shop(tmp_path, shop.apply(tmp_path))
-    from feast import FeatureService
-
     drivers, shops = shop.views(str(tmp_path))
     other = drivers[["trips"]].with_name("origin").with_join_key_map({"driver_id": "from_id"})
     service = FeatureService(name="aliases", features=[other, shops[["town"]]])
@@ -109,7 +107,7 @@ def test_a_views_digest_is_of_its_definition_alone(tmp_path: Path) -> None:
 
 def test_what_is_computed_on_demand_takes_from_views_and_from_the_rows(tmp_path: Path) -> None:
     mine = Shop(tmp_path, shop.apply(tmp_path))
-    drivers, shops = shop.views(str(tmp_path))
+    drivers, _ = shop.views(str(tmp_path))
     wanted = RequestSource(name="wanted", schema=[Field(name="factor", dtype=Float64)])
 
     @on_demand_feature_view(sources=[drivers, wanted], schema=[Field(name="scaled", dtype=Float64)])
@@ -138,7 +136,7 @@ GOOD = ROWS + "1,north,2026-03-06,a\n"
         (GOOD.replace("driver_id", "driver"), ["drivers:trips"], "DataRejected",
          "data.source.feast.entities: the rows have no column 'driver_id' (did you mean 'driver'?)"),
         (GOOD.replace("event_timestamp", "day"), ["drivers:trips"], "DataRejected", "no column 'event_timestamp'"),
-        (GOOD.replace("2026-03-06", "soon"), ["drivers:trips"], "DataRejected", "no time (ISO 8601 or Unix seconds) in 1"),
+        (GOOD.replace("2026-03-06", "soon"), ["drivers:trips"], "DataRejected", "no time (ISO 8601 or Unix seconds)"),
         (GOOD.replace("1,", "one,"), ["drivers:trips"], "DataRejected", "'driver_id' holds text that is no INT64"),
         (GOOD.replace("1,", ","), ["drivers:trips"], "DataRejected", "no row has all of driver_id"),
         (ROWS, ["drivers:trips"], "DataRejected", "there are no rows"),
@@ -188,8 +186,8 @@ def test_a_registry_that_cannot_be_reached_is_worth_another_attempt_and_its_pass
         ("a: [", "the entry is no YAML"),
         ("", "it has no fields"),
         ("project: shop\nprovider: local\n", "it lacks registry"),
-        ("project: shop\nregistry: {registry_type: sequel, path: x}\nprovider: local\n", "does not take this configuration"),
-        ("project: shop\nregistry: x\nprovider: local\noffline_store: {type: none, password: pa-ss-7}\n", "does not take"),
+        ("project: shop\nprovider: local\nregistry: {registry_type: sequel, path: x}\n", "does not take this"),
+        ("project: shop\nprovider: local\nregistry: x\noffline_store: {type: no, password: pa-ss-7}\n", "not take"),
     ],
 )  # fmt: skip
 def test_settings_that_are_none_are_refused_without_their_secrets(tmp_path: Path, settings: str, words: str) -> None:
@@ -204,7 +202,8 @@ def test_what_is_written_is_what_a_run_reads(repository: Shop, tmp_path: Path) -
     parts, seen = written.read({FEAST_FOLDER: str(tmp_path)})
     [row] = [row for part in parts for row in part.to_pylist()]
     assert row == {
-        "driver_id": "1", "shop": "north", "event_timestamp": "2026-03-06", "late": "a", "trips": "20", "rating": "4.25",
+        "driver_id": "1", "shop": "north", "event_timestamp": "2026-03-06", "late": "a",
+        "trips": "20", "rating": "4.25",
     }  # fmt: skip
     assert seen.features == ("drivers:trips", "drivers:rating")
 
