@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from hack.demo import patients
 from hack.demo.stage import Stage, run
 from perennial.adapters.connection import Connection
 from perennial.adapters.kubernetes import KubernetesApi
-from tests.training.ward import School
+from tests.training.ward import School, Training
 
 PATIENCE = 400.0
 Json = dict[str, Any]
@@ -29,6 +30,10 @@ class Lab(School):
         await self.stage.install("crds.install=false", "kubeflow.ui=http://127.0.0.1:8080")
         await self.stage.upload("cleveland.csv", patients.table("cleveland"))
 
+    def story(self) -> Training:
+        """A training with a name that Kubeflow, which keeps all, has never seen."""
+        return Training(self, f"k{secrets.token_hex(4)}")
+
     async def kubeflow(self, path: str) -> Json:
         """What Kubeflow's API answers."""
         url = f"{os.environ['KUBEFLOW_URL']}/apis/v2beta1/{path}"
@@ -40,8 +45,8 @@ class Lab(School):
     async def runs_of(self, training: str) -> list[Json]:
         """Kubeflow's runs of a training, the oldest first."""
         found = (await self.kubeflow("runs?page_size=200&sort_by=created_at")).get("runs", [])
-        about = f"ModelTraining {self.stage.namespace}/{training} "
-        return [each for each in found if about in each.get("description", "")]
+        uid = (await self.stage.get("ModelTraining", training))["metadata"]["uid"]
+        return [each for each in found if f"({uid})" in each.get("description", "")]
 
     async def run_until(self, run_id: str, wanted: Callable[[Json], Any]) -> Json:
         """A run of Kubeflow once it is as ``wanted``: its API has no watch."""

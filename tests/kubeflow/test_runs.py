@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
+from hack.demo.stage import run
 from tests.kubeflow.conftest import Lab
 from tests.training.ward import Training, run_of, said
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 Json = dict[str, Any]
+
+
+LONG: Json = {
+    "tuning": {"trials": 500, "folds": 5},
+    "candidates": [{"algorithm": "HistGradientBoosting", "space": "Builtin"}],
+}
+"""A search that does not end before it is ended."""
+SHORT: Json = {"tuning": {"trials": 1, "folds": 2}, "candidates": [{"algorithm": "LogisticRegression"}]}
 
 
 def engine(**kubeflow: Any) -> Json:
@@ -67,7 +76,7 @@ async def test_a_component_that_fails_is_told_in_its_own_words(lab: Lab) -> None
 
 async def test_a_cancelled_run_ends_in_kubeflow_and_its_pods_go(lab: Lab) -> None:
     mine = lab.story()
-    await mine.apply(engine=engine(), tuning={"trials": 200, "folds": 5}, candidates=[{"algorithm": "RandomForest"}])
+    await mine.apply(engine=engine(), **LONG)
     run_id = await under_way(mine)
     await lab.run_until(run_id, lambda run: run["state"] == "RUNNING")
     await mine.say("cancel", mine.name)
@@ -80,13 +89,17 @@ async def test_a_cancelled_run_ends_in_kubeflow_and_its_pods_go(lab: Lab) -> Non
 
 async def test_a_pod_that_is_taken_away_is_no_end_of_the_training(lab: Lab) -> None:
     mine = lab.story()
-    await mine.apply(engine=engine(), tuning={"trials": 60, "folds": 5}, candidates=[{"algorithm": "RandomForest"}])
+    await mine.apply(engine=engine(), **LONG)
     run_id = await under_way(mine)
-    await lab.stage.api.delete("v1", "Pod", "kubeflow", await lab.running(run_id, some=True))
-    status = await mine.until(lambda status: run_of(status, 1).get("attempt") == 2)
-    assert run_of(status, 1)["outcome"] in {"RunLost", ""}
-    await mine.apply(engine=engine(), tuning={"trials": 60, "folds": 5}, suspend=True)
+    await mine.until(lambda status: str(run_of(status, 1).get("progress")).startswith("tune"))
+    pod = await lab.running(run_id, some=True)
+    await run("kubectl", "-n", "kubeflow", "delete", "pod", pod, "--force", "--grace-period=0")
+    await mine.until(lambda status: run_of(status, 1).get("attempt") == 2)
+    # Suspending ends it, and the pods go; resuming begins another one.
+    await mine.apply(engine=engine(), suspend=True, **LONG)
     assert (await mine.ended())["outcome"] == "Suspended"
+    await mine.apply(engine=engine(), suspend=False, **SHORT)
+    await mine.registered(2)
 
 
 async def test_the_search_is_spread_and_what_is_known_comes_from_the_cache(lab: Lab) -> None:
@@ -111,7 +124,7 @@ async def test_the_search_is_spread_and_what_is_known_comes_from_the_cache(lab: 
 
 async def test_a_deleted_training_takes_its_run_along(lab: Lab) -> None:
     mine = lab.story()
-    await mine.apply(engine=engine(), tuning={"trials": 200, "folds": 5}, candidates=[{"algorithm": "RandomForest"}])
+    await mine.apply(engine=engine(), **LONG)
     run_id = await under_way(mine)
     await mine.kubectl("delete", "mt", mine.name, "--timeout", "60s")
     await lab.run_until(run_id, lambda run: run["state"] in {"FAILED", "CANCELED"})

@@ -13,6 +13,7 @@ def evaluate(
     signature: dsl.Input[dsl.Artifact],
     served: dsl.Input[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
     evaluation: dsl.Output[dsl.Artifact],
 ) -> None:
     """Measures the served model on held-out rows, by slice, and beside the champion.
@@ -24,6 +25,7 @@ def evaluate(
         signature: The signature from split.
         served: The model as it will be served.
         metrics: The overall metrics.
+        confusion: How often each class was taken for each; empty of a Regression.
         evaluation: Everything measured (JSON).
     """
     from perennial_components import storage
@@ -36,14 +38,17 @@ def evaluate(
         from perennial_components.evaluate import core
         from perennial_components.table import read_table
 
+        its = storage.read_json(signature.path, Signature)
         found = core.evaluate(
             storage.read_request(request),
             read_table(data.path),
             storage.read_encoded(rows.path),
-            storage.read_json(signature.path, Signature),
+            its,
             Path(served.path).read_bytes(),
             core.verified_reader(storage.credentials()),
         )
         storage.write_json(evaluation.path, found)
         for name, value in found.metrics.items():
             metrics.log_metric(name, value)
+        if found.confusion:
+            confusion.log_confusion_matrix(list(its.classes), [list(row) for row in found.confusion])
