@@ -17,10 +17,12 @@ from perennial.cli.cluster import Cluster, Target, connect
 from perennial.cli.deployment import View, headline, view
 from perennial.cli.follow import sources
 from perennial.cli.objects import Objects
-from perennial.cli.resources import run_sentence
+from perennial.cli.resources import run_sentence, sentence
 from perennial.contracts.names import ANNOTATION_REQUEST
 
 Json = dict[str, Any]
+_STUCK = frozenset({"Blocked"})
+"""Phases of a ModelTraining whose operator is there and waits for something."""
 
 
 def subject_of(verb: str, found: View) -> str:
@@ -132,14 +134,20 @@ async def handled(cluster: Cluster, kind: type[Object], name: str, what: str, pa
         async with asyncio.timeout(patience):
             answered = await _answer(cluster, kind, name, identity)
     except TimeoutError as error:
-        raise click.ClickException(
-            f"no operator answered within {patience:g} s: is it running? The request stands until it is heard: "
-            f"{ANNOTATION_REQUEST}={what}/{identity}"
-        ) from error
+        now = await cluster.read(kind, name)
+        stands = f"The request stands until it is heard: {ANNOTATION_REQUEST}={what}/{identity}"
+        raise click.ClickException(f"{unheard(kind, now, patience or 0)} {stands}") from error
     refusal = await _refusal(cluster, raw["metadata"]["uid"], what, identity)
     if refusal:
         raise click.ClickException(refusal)
     return answered
+
+
+def unheard(kind: type[Object], raw: Json, patience: float) -> str:
+    """Why a request was not answered in time; ``raw`` is the object as it stands."""
+    if (raw.get("status") or {}).get("phase") in _STUCK:
+        return f"it is not heard yet, for nothing can begin here: {sentence(kind, raw)}."
+    return f"no operator answered within {patience:g} s: is it running?"
 
 
 async def _answer(cluster: Cluster, kind: type[Object], name: str, identity: str) -> Json:

@@ -6,13 +6,14 @@ from typing import Any, cast
 import click
 import pytest
 
+from perennial.api.training import ModelTraining
 from perennial.cli.cluster import Cluster
 from perennial.cli.follow import ENDED_OTHERWISE, Subject, Wish
 from perennial.cli.objects import Objects
-from perennial.cli.request import subject_of
+from perennial.cli.request import subject_of, unheard
 from perennial.contracts.names import quarantine_annotation
 from perennial.domain.rollout.quarantine import Quarantined
-from tests.unit.cli.support import NOW, SERVING, Json, before, canary, changed, seen, version
+from tests.unit.cli.support import NOW, SERVING, Json, before, canary, changed, condition, seen, version
 
 
 def quarantined(number: int) -> Json:
@@ -78,3 +79,13 @@ def test_a_version_can_be_waited_for() -> None:
     assert ended(SERVING, version="heart-v3") == 0
     assert ended(changed(phase="Holding", held=HELD), version="heart-v5") == ENDED_OTHERWISE
     assert ended(SERVING, version="heart-v5") == ENDED_OTHERWISE, "it is quarantined"
+
+
+def test_who_asks_is_told_what_the_operator_waits_for() -> None:
+    ready = condition("Ready", "False", "StoreSecretMissing", "create the Secret perennial-store-read")
+    blocked = {"status": {"phase": "Blocked", "conditions": [ready]}}
+    told = unheard(ModelTraining, blocked, 10)
+    assert told.endswith("nothing can begin here: StoreSecretMissing: create the Secret perennial-store-read.")
+    others: tuple[Json, ...] = ({}, {"status": {"phase": "Running", "conditions": [ready]}})
+    for other in others:
+        assert unheard(ModelTraining, other, 10) == "no operator answered within 10 s: is it running?"
