@@ -123,3 +123,15 @@ def test_the_command_says_what_is_wrong_and_exits_by_it(compiled: Ir, tmp_path: 
 
     path.write_text("a: [1")
     assert "YAML" in CliRunner().invoke(group, ["lint", "pipeline", str(path)]).output
+
+
+def test_kubeflow_runs_what_the_embedded_engine_cannot(compiled: Ir, tmp_path: Path) -> None:
+    container = {"container": {"image": "other:1", "command": ["train"]}}
+    changed = copy.deepcopy(compiled)
+    changed["deploymentSpec"]["executors"]["exec-tune"] = container
+    changed["root"].pop("outputDefinitions")
+    assert [each for each in lint([changed], engine="Kubeflow") if each.level == "Error"] == []
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(changed))
+    assert CliRunner().invoke(group, ["lint", "pipeline", str(path)]).exit_code == 1
+    assert CliRunner().invoke(group, ["lint", "pipeline", str(path), "--engine", "Kubeflow"]).exit_code == 0

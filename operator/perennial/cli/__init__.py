@@ -220,13 +220,17 @@ def lint_() -> None:
 @lint_.command("pipeline")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--image", default="", help="The image of spec.pipeline; without it the components must agree on one.")
-def lint_pipeline(file: str, image: str) -> None:
+@click.option(
+    "--engine", type=click.Choice(["Embedded", "Kubeflow"]), default="Embedded", show_default=True,
+    help="spec.engine.type: Kubeflow runs what the embedded engine cannot.",
+)  # fmt: skip
+def lint_pipeline(file: str, image: str, engine: Any) -> None:
     """Whether FILE, a pipeline that kfp has compiled, can be the spec.pipeline of a ModelTraining."""
     from pathlib import Path
 
     from perennial.cli import lint
 
-    sys.exit(lint.pipeline(Path(file), image))
+    sys.exit(lint.pipeline(Path(file), image, engine))
 
 
 def _approval(command: str, approval: str, about: str) -> None:

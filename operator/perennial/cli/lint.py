@@ -6,12 +6,12 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from perennial.contracts.pipeline import Finding, lint
+from perennial.contracts.pipeline import Engine, Finding, lint
 
 _STYLES = {"Error": "bold red", "Warning": "yellow"}
 
 
-def pipeline(path: Path, image: str) -> int:
+def pipeline(path: Path, image: str, engine: Engine) -> int:
     """Prints what keeps the compiled pipeline at ``path`` from being run; the exit code: 1 where anything does."""
     console = Console(highlight=False)
     try:
@@ -19,7 +19,7 @@ def pipeline(path: Path, image: str) -> int:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         documents, found = [], [Finding("Error", "file", f"this is no YAML: {error}")]
     else:
-        found = lint(documents, image)
+        found = lint(documents, image, engine)
     for finding in found:
         console.print(Text.assemble((finding.level, _STYLES[finding.level]), f" {finding}"), soft_wrap=True)
     errors = [finding for finding in found if finding.level == "Error"]
