@@ -1,5 +1,6 @@
 """Approval by the namespace's label, and old versions that go, on a real API server."""
 
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -46,6 +47,8 @@ async def test_a_namespace_insists_on_a_person(world: World) -> None:
     made = await world.read("ModelVersion", "heart-v1")
     assert (made["spec"]["approval"], made["spec"]["record"]["approval"]) == ("Pending", "Manual")
     assert (await ready(world))[1] == "ApprovalPending"
+    [asked] = [each["data"] for each in await world.all("ConfigMap", "v1") if "request.json" in each.get("data", {})]
+    assert json.loads(asked["request.json"])["gates"]["approval"] == "Manual", "its report says who decides"
 
 
 async def test_old_versions_go_with_their_files_by_restricted_pods(world: World) -> None:

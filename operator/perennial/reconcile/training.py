@@ -170,7 +170,9 @@ async def _before_launch(context: Context, snapshot: Snapshot, run: Run) -> Snap
             return replace(snapshot, store=_reason(error))
         return replace(snapshot, beginning=Beginning(root=root, reproduced=version, original=original))
     champion = await _champion(context, snapshot.training, deployments)
-    return replace(snapshot, deployments=deployments, beginning=Beginning(root=root, champion=champion))
+    insists = await insists_on_approval(context, namespace)
+    beginning = Beginning(root=root, champion=champion, insists=insists)
+    return replace(snapshot, deployments=deployments, beginning=beginning)
 
 
 async def _reproduced(context: Context, namespace: str, name: str) -> tuple[ModelVersion | None, bytes | None]:

@@ -24,7 +24,8 @@ class Insisting(Cluster):
 
     def snapshot(self) -> Snapshot:
         made = super().snapshot()
-        return replace(made, following=replace(made.following, insists=True))
+        beginning, following = replace(made.beginning, insists=True), replace(made.following, insists=True)
+        return replace(made, beginning=beginning, following=following)
 
 
 def registered(cluster: Cluster, **changes: Any) -> Cluster:
@@ -48,8 +49,13 @@ def registered(cluster: Cluster, **changes: Any) -> Cluster:
 def test_a_namespace_may_insist_on_a_person_whatever_the_spec_says(
     world: type[Cluster], asked: str, approval: str, noted: str
 ) -> None:
-    cluster = registered(world(a_training(approval=asked)))
-    version = cluster.versions["heart-v1"]
+    cluster = world(a_training(approval=asked))
+    cluster.settle()
+    begun = read_started(cluster.config_maps[cluster.run.job])
+    assert begun is not None
+    assert begun.request.gates is not None
+    assert begun.request.gates.approval == noted, "the run's report says who decides"
+    version = registered(cluster).versions["heart-v1"]
     assert (version.spec.approval, version.spec.record.approval) == (approval, noted)
     assert cluster.condition()[1] == ("Registered" if approval == "Approved" else "ApprovalPending")
 

@@ -1,5 +1,7 @@
 """Gates as a spec asks for them, judged by the contract's functions, and kept in a version's record."""
 
+from typing import Literal
+
 import msgspec
 
 from perennial.api import evaluation as api
@@ -13,10 +15,11 @@ from perennial.contracts.result import RunResult
 _MESSAGE, _LIMIT = 512, 64
 
 
-def gates_of(spec: TrainingSpec) -> Gates:
-    """What ``spec`` asks of a version."""
+def gates_of(spec: TrainingSpec, *, insists: bool = False) -> Gates:
+    """What ``spec`` asks of a version, in a namespace that ``insists`` on a person's approval, or not."""
     asked = spec.evaluation
-    return Gates(tuple(map(_gate, asked.gates)), tuple(map(_fairness, asked.fairness)), spec.approval)
+    approval: Literal["Automatic", "Manual"] = "Manual" if insists else spec.approval
+    return Gates(tuple(map(_gate, asked.gates)), tuple(map(_fairness, asked.fairness)), approval)
 
 
 def met_by(champion: Champion, spec: TrainingSpec) -> Champion:

@@ -210,7 +210,14 @@ def _begun(draft: Draft, run: Run) -> Started | None:
     if run.reproduces:
         return reproduce.started(draft, run)
     beginning = draft.snapshot.beginning
-    begun = started(draft.training, run, beginning.root, beginning.champion, draft.snapshot.feast_image)
+    begun = started(
+        draft.training,
+        run,
+        beginning.root,
+        beginning.champion,
+        draft.snapshot.feast_image,
+        insists=beginning.insists,
+    )
     if why := unreadable(begun.request):
         fail(draft, run, *why, draft.now)
         return None

@@ -120,10 +120,17 @@ def output(root: str, namespace: str, training: str, number: int) -> str:
 
 
 def started(
-    training: ModelTraining, run: Run, root: str, champion: ModelVersion | None, feast_image: str = ""
+    training: ModelTraining,
+    run: Run,
+    root: str,
+    champion: ModelVersion | None,
+    feast_image: str = "",
+    *,
+    insists: bool = False,
 ) -> Started:
     """The run ``run`` as it starts now. ``champion`` is the deployed version, met where the spec asks for it;
-    ``feast_image`` reads Feast repositories where the spec names no other.
+    ``feast_image`` reads Feast repositories where the spec names no other; the namespace ``insists`` on a person's
+    approval, which the run's report is to say.
     """
     spec, metadata = training.spec, training.metadata
     request = contract.RunRequest(
@@ -158,7 +165,7 @@ def started(
         pruning=spec.tuning.pruning,
         format=spec.data.source.format,
         sql=_sql(spec.data.source),
-        gates=gates_of(spec),
+        gates=gates_of(spec, insists=insists),
         feast=_feast(spec.data.source, feast_image),
     )
     return Started(request=request, spec=spec)

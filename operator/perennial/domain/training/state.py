@@ -45,7 +45,8 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the start of a run needs: the ModelTrainings and ModelVersions around, the store's root and highest run.
+    """What the start of a run needs: the ModelTrainings and ModelVersions around, the store's root and highest run,
+    whether the namespace ``insists`` on a person's approval.
 
     Of a run that reproduces a version, that and its request.json (None: they are not there).
     """
@@ -57,6 +58,7 @@ class Beginning:
     champion: ModelVersion | None = None
     reproduced: ModelVersion | None = None
     original: bytes | None = None
+    insists: bool = False
 
 
 @dataclass(frozen=True)
