@@ -155,6 +155,19 @@ def test_what_a_poll_saw_under_another_spec_counts_for_nothing() -> None:
     assert cluster.status.run_counter == 2
 
 
+def test_a_spec_that_changes_as_a_run_starts_makes_the_same_data_no_others() -> None:
+    cluster = polled()
+    cluster.request("train/heart/u1")
+    cluster.step()
+    assert not cluster.run.launched
+    cluster.change(features={"numeric": ["age", "chol"], "categorical": []})
+    cluster.settle()
+    cluster.end_run(REJECTED)
+    cluster.settle()
+    poll(cluster, OTHER)  # the same data, of which other columns are read
+    assert (cluster.status.run_counter, cluster.status.data.wanted) == (2, "")
+
+
 def test_no_poll_while_suspended_and_none_without_an_interval() -> None:
     cluster = polled()
     cluster.change(suspend=True)

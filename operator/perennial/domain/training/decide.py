@@ -200,7 +200,8 @@ def _launch(draft: Draft, run: Run, render: Render) -> None:
         draft.steps += render.run(draft.training, run, begun)
     trigger = run.trigger.model_copy(update={"id": begun.spec_hash}) if run.trigger.type == "Spec" else run.trigger
     draft.set_run(run, launched=True, trigger=trigger, not_before=None, outcome="")
-    if not run.reproduces:
+    if not run.reproduces and begun.spec_hash != draft.status.spec_hash:
+        polling.answer(draft, anew=True)
         draft.set(spec_hash=begun.spec_hash)
     draft.again(RUNNING_AGAIN)
 
