@@ -46,6 +46,7 @@ class State:
         self.runs: dict[str, Json] = {}
         self.faults: list[Json] = []
         self.calls: Counter[str] = Counter()
+        self.filtered: Counter[str] = Counter()
         self.violations: list[str] = []
         self.token: str = given.get("token", "")
         self.prefix: str = given.get("prefix", "")
@@ -58,7 +59,8 @@ class State:
         """A page of what the filter lets through."""
         for predicate in json.loads(query.get("filter") or "{}").get("predicates", ()):
             key, wanted = predicate["key"], predicate.get("string_values", {}).get("values")
-            wanted = wanted if predicate["operation"] == "IN" else [predicate.get("string_value")]
+            wanted = set(wanted if predicate["operation"] == "IN" else [predicate.get("string_value")])
+            self.filtered[f"{kind} by {key}"] += 1
             found = [each for each in found if each.get(key) in wanted]
         size, start = int(query.get("page_size") or 20), int(query.get("page_token") or 0)
         page: Json = {kind: found[start : start + size], "total_size": len(found)}
@@ -319,6 +321,10 @@ class Handler(BaseHTTPRequestHandler):
             case "/control/set":
                 for key, value in given.items():
                     setattr(state, key, value)
+        if "states" in given:  # of thousands of runs, those alone that somebody has to do something about
+            runs = [run for run in state.runs.values() if run["state"] in given["states"]]
+            counted = {"calls": dict(state.calls), "filtered": dict(state.filtered)}
+            return {"runs": runs, **counted, "violations": state.violations}
         return {
             "runs": list(state.runs.values()), "pipelines": list(state.pipelines.values()),
             "versions": list(state.versions.values()), "experiments": list(state.experiments.values()),
