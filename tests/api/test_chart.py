@@ -334,6 +334,17 @@ def test_nobody_asks_for_a_run_in_anothers_name(server: ApiServer, namespace: st
     assert server.kubectl("patch", "mt", TRAINING["metadata"]["name"], *flags).returncode == 0, "it names nobody anew"
 
 
+def test_the_operator_itself_changes_no_spec(server: ApiServer, namespace: str, installed: str) -> None:
+    server.kubectl("create", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(TRAINING))
+
+    def patch(**change: Json) -> str:
+        flags = ("-n", namespace, "--type=merge", "-p", json.dumps(change), f"--as={installed}")
+        return server.kubectl("patch", "mt", TRAINING["metadata"]["name"], *flags, check=False).stderr
+
+    assert "the Perennial operator changes no spec" in patch(spec={"suspend": True})
+    assert patch(metadata={"finalizers": ["perennial.dev/files"]}) == patch(metadata={"finalizers": []}) == ""
+
+
 def test_after_an_uninstall_whatever_was_held_can_be_deleted(server: ApiServer, namespace: str, tmp_path: Path) -> None:
     """What the post-delete hook runs, with the hook's own rights."""
     hooks = [
