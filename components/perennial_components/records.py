@@ -53,7 +53,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
     cramers_v (0 to 1, categories; bias-corrected) or eta (0 to 1, the correlation ratio). ``alone`` is what this one
     feature tells by itself on the held-out rows: ROC AUC (0.5 to 1; of more classes their mean) or R2 (0 to 1), by the
     target's mean in each value, or bin of 64, on the training rows; of a number for a number, by a line through them or
-    their ranks where that tells more. Both are None where they are undefined.
+    their ranks (of 100,000 rows at most) where that tells more. Both are None where they are undefined.
     """
 
     name: str
