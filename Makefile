@@ -56,7 +56,8 @@ test-own: cluster images env-operator env-components ## Pipelines of one's own, 
 	$(PY)/pytest -q tests/own
 
 test-kubeflow: kubeflow-node images env-operator env-components ## Trainings that a real Kubeflow Pipelines runs, about 8 minutes
-	@eval "$$(hack/cluster/env)"
+	@hack/example-images torch
+	eval "$$(hack/cluster/env)"
 	$(PY)/pytest -q tests/kubeflow
 
 test-feast: cluster images env-operator env-components env-feast ## Features of a Feast repository, looked up and trained on, on the node, about 4 minutes

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+import yaml
 
+from hack.demo.patients import ROOT
 from hack.demo.stage import run
 from tests.kubeflow.conftest import Lab
 from tests.training.ward import Training, run_of, said
@@ -128,3 +130,19 @@ async def test_a_deleted_training_takes_its_run_along(lab: Lab) -> None:
     run_id = await under_way(mine)
     await mine.kubectl("delete", "mt", mine.name, "--timeout", "60s")
     await lab.run_until(run_id, lambda run: run["state"] in {"FAILED", "CANCELED"})
+
+
+async def test_a_container_of_any_image_trains_and_ours_measure_what_it_made(lab: Lab) -> None:
+    mine = lab.story()
+    folder = ROOT / "examples" / "own-pipeline-torch"
+    await lab.stage.upload("torch.yaml", (folder / "kubeflow.yaml").read_bytes())
+    given = yaml.safe_load((folder / "kubeflow-training.yaml").read_text())["spec"]
+    own = {"url": f"{lab.data}/torch.yaml", "sha256": given["pipeline"]["sha256"]}
+    await mine.apply(
+        engine=engine(), pipeline=own, candidates=None, tuning=given["tuning"], features=given["features"],
+        data=given["data"] | {"source": {"uri": f"{lab.data}/cleveland.csv"}},
+    )  # fmt: skip
+    version = await mine.registered()
+    record = version["spec"]["record"]
+    assert (record["algorithm"], record["pipeline"]) == ("TorchPerceptron", own["sha256"])
+    assert record["metrics"]["roc_auc"] > 0.8
