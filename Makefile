@@ -61,7 +61,7 @@ test-kubeflow: kubeflow-node images env-operator env-components ## Trainings tha
 	$(PY)/pytest -q tests/kubeflow
 
 test-feast: cluster images env-operator env-components env-feast ## Features of a Feast repository, looked up and trained on, on the node, about 4 minutes
-	@.venvs/feast/bin/pytest -q tests/feast --ignore tests/feast/node
+	@.venvs/feast/bin/pytest -q tests/feast/lookup
 	hack/images feast
 	eval "$$(hack/cluster/env)"
 	$(PY)/pytest -q tests/feast/node

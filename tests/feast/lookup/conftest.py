@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.feast import shop
-from tests.feast.asking import Shop
+from tests.feast.lookup import shop
+from tests.feast.lookup.asking import Shop
 
 
 @pytest.fixture(scope="session")

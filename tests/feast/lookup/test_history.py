@@ -15,8 +15,8 @@ from perennial.contracts.request import FEAST_FOLDER, FEAST_STORE, RunRequest, S
 from perennial.contracts.result import RunOutcome
 from perennial_components.feast.__main__ import main
 from perennial_components.ingest import features as written
-from tests.feast import shop
-from tests.feast.asking import ROWS, Shop
+from tests.feast.lookup import shop
+from tests.feast.lookup.asking import ROWS, Shop
 
 
 def test_a_row_has_what_was_known_at_its_time_and_nothing_later(repository: Shop) -> None:
@@ -187,7 +187,7 @@ def test_a_registry_that_cannot_be_reached_is_worth_another_attempt_and_its_pass
         ("", "it has no fields"),
         ("project: shop\nprovider: local\n", "it lacks registry"),
         ("project: shop\nprovider: local\nregistry: {registry_type: sequel, path: x}\n", "does not take this"),
-        ("project: shop\nprovider: local\nregistry: x\noffline_store: {type: no, password: pa-ss-7}\n", "not take"),
+        ("project: shop\nprovider: local\nregistry: x\noffline_store: {type: nil, password: pa-ss-7}\n", "not take"),
     ],
 )  # fmt: skip
 def test_settings_that_are_none_are_refused_without_their_secrets(tmp_path: Path, settings: str, words: str) -> None:
