@@ -33,9 +33,9 @@ test-api: env-operator programs ## Controllers against a real API server, no kub
 	@eval "$$(hack/cluster/env)"
 	$(PY)/pytest -n $(JOBS) -q tests/api
 
-test-e2e: addons images env-operator env-components ## The line through, on the node; and once more with the operator killed again and again
+test-e2e: addons kubeflow-node images env-operator env-components ## The line through, on the node; once more with the operator killed again and again; a run in Kubeflow
 	@eval "$$(hack/cluster/env)"
-	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e
+	$(PY)/pytest -n 3 --dist loadgroup -q tests/e2e tests/kubeflow/test_short.py
 
 test-rollouts: addons images env-operator env-components ## Every strategy by both ways of sharing traffic, to every end, under load, about 13 minutes
 	@eval "$$(hack/cluster/env)"

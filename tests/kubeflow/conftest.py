@@ -14,7 +14,7 @@ from hack.demo import patients
 from hack.demo.stage import Stage, run
 from perennial.adapters.connection import Connection
 from perennial.adapters.kubernetes import KubernetesApi
-from tests.training.ward import School, Training
+from tests.training.ward import School, Training, run_of
 
 PATIENCE = 400.0
 Json = dict[str, Any]
@@ -76,6 +76,17 @@ class Lab(School):
                 if bool(found) == some and (some or phases):
                     return found[0] if found else ""
         raise AssertionError("a watch goes on for ever")
+
+
+def engine(**kubeflow: Any) -> Json:
+    """Kubeflow, with pods that fit side by side on a small node."""
+    return {"type": "Kubeflow", "resources": {"cpu": "50m", "memory": "1Gi"}, "kubeflow": kubeflow}
+
+
+async def under_way(mine: Training, number: int = 1) -> str:
+    """The id of the training's run in Kubeflow, once that is known."""
+    status = await mine.until(lambda status: (run_of(status, number).get("kubeflow") or {}).get("id"))
+    return str(run_of(status, number)["kubeflow"]["id"])
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,5 +1,6 @@
 """Trainings that a real Kubeflow Pipelines runs: to a version, to each other end, and with what only it can do."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import yaml
 
 from hack.demo.patients import ROOT
 from hack.demo.stage import run
-from tests.kubeflow.conftest import Lab
-from tests.training.ward import Training, run_of, said
+from tests.kubeflow.conftest import Lab, engine, under_way
+from tests.training.ward import run_of
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 Json = dict[str, Any]
@@ -22,45 +23,23 @@ LONG: Json = {
 SHORT: Json = {"tuning": {"trials": 1, "folds": 2}, "candidates": [{"algorithm": "LogisticRegression"}]}
 
 
-def engine(**kubeflow: Any) -> Json:
-    """Kubeflow, with pods that fit side by side on a small node."""
-    return {"type": "Kubeflow", "resources": {"cpu": "50m", "memory": "1Gi"}, "kubeflow": kubeflow}
-
-
-async def under_way(mine: Training, number: int = 1) -> str:
-    """The id of the training's run in Kubeflow, once that is known."""
-    status = await mine.until(lambda status: (run_of(status, number).get("kubeflow") or {}).get("id"))
-    return str(run_of(status, number)["kubeflow"]["id"])
-
-
-async def test_a_training_becomes_a_version_and_kubeflow_shows_how(lab: Lab) -> None:
+async def test_the_operator_killed_in_the_middle_makes_no_second_run(lab: Lab) -> None:
     mine = lab.story()
-    await mine.apply(engine=engine())
-    run_id = await under_way(mine)
-    seen = set()
-
-    def told(status: Json) -> bool:
-        seen.add(run_of(status, 1).get("progress", ""))
-        return run_of(status, 1).get("phase") != "Running"
-
-    await mine.until(told)
-    version = await mine.registered()
-    assert version["spec"]["record"]["run"] == 1
-    (there,) = await lab.runs_of(mine.name)
-    assert (there["run_id"], there["state"]) == (run_id, "SUCCEEDED")
-    status = await mine.until(lambda status: said(status).get("reason") == "Registered")
-    assert run_of(status, 1)["kubeflow"]["url"].endswith(f"/#/runs/details/{run_id}")
-    assert any("/8" in each for each in seen), f"it was told how far it is: {seen}"
-    pipeline = await lab.kubeflow(f"pipelines/{there['pipeline_version_reference']['pipeline_id']}")
-    experiment = await lab.kubeflow(f"experiments/{there['experiment_id']}")
-    named = f"{lab.stage.namespace}.{mine.name}"
-    assert (pipeline["display_name"], experiment["display_name"]) == (named, named)
-    assert (await mine.kubectl("get", "jobs", "-o", "name")) == ""
-    assert "finalizers" not in (await lab.stage.get("ModelTraining", mine.name))["metadata"]
+    await mine.apply(engine=engine(), **SHORT)
+    async with asyncio.timeout(60):
+        while not await lab.runs_of(mine.name):
+            await asyncio.sleep(0.02)
+    await run(
+        "kubectl", "-n", lab.stage.system, "delete", "pod", "-l", "app.kubernetes.io/name=perennial-operator",
+        "--force", "--grace-period=0",
+    )  # fmt: skip
+    await mine.registered()
+    (only,) = await lab.runs_of(mine.name)
     # Another run of the same definition needs no other version of the pipeline.
     await mine.say("train", mine.name)
     await mine.registered(2)
-    versions = await lab.kubeflow(f"pipelines/{pipeline['pipeline_id']}/versions")
+    pipeline = only["pipeline_version_reference"]["pipeline_id"]
+    versions = await lab.kubeflow(f"pipelines/{pipeline}/versions")
     assert len(versions["pipeline_versions"]) == 1
 
 
