@@ -111,5 +111,5 @@ class Retention(Model):
         ge=1,
         le=1000,
         description="The newest that stay. Older ones go with their files, but for those that are in use, wanted, "
-        "waiting for approval, or the way back of a ModelDeployment.",
+        "waiting for approval, the way back of a ModelDeployment, or what a DriftMonitor compares with.",
     )

@@ -8,9 +8,13 @@ from perennial.contracts.names import quarantine_annotation
 
 
 def surplus(
-    versions: Sequence[ModelVersion], deployments: Sequence[ModelDeployment], keep: int
+    versions: Sequence[ModelVersion],
+    deployments: Sequence[ModelDeployment],
+    keep: int,
+    pinned: frozenset[str] = frozenset(),
 ) -> tuple[ModelVersion, ...]:
-    """The versions that may go, oldest first. ``versions`` and ``deployments`` are those of one model.
+    """The versions that may go, oldest first. ``versions`` and ``deployments`` are those of one model; ``pinned`` are
+    the names of versions that DriftMonitors compare with.
 
     Versions that are being deleted already neither count nor go.
     """
@@ -18,17 +22,19 @@ def surplus(
         (each for each in versions if each.metadata.deletion_timestamp is None),
         key=lambda each: each.spec.record.number,
     )
-    held = needed(live, deployments)
+    held = needed(live, deployments, pinned)
     return tuple(each for each in live[:-keep] if each.metadata.name not in held)
 
 
-def needed(versions: Sequence[ModelVersion], deployments: Sequence[ModelDeployment]) -> frozenset[str]:
+def needed(
+    versions: Sequence[ModelVersion], deployments: Sequence[ModelDeployment], pinned: frozenset[str] = frozenset()
+) -> frozenset[str]:
     """The names of versions that stay however old they are.
 
     Those that wait for approval; the newest approved one, and the newest that is quarantined nowhere, for ``{latest:
-    Approved}`` picks one of them; and those of each deployment, see :func:`used`.
+    Approved}`` picks one of them; those that are ``pinned``; and those of each deployment, see :func:`used`.
     """
-    found = {each.metadata.name for each in versions if each.spec.approval == "Pending"}
+    found = {each.metadata.name for each in versions if each.spec.approval == "Pending"} | pinned
     approved = [each for each in versions if each.spec.approval == "Approved"]
     free = [each for each in approved if not _quarantined(each, deployments)]
     for pool in (approved, free):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from perennial.api.common import API_VERSION, Object, parse_time
 from perennial.api.deployment import ModelDeployment
+from perennial.api.drift import DriftMonitor
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import LABEL_APPROVAL, LABEL_REMOVES_FOR, MANUAL
@@ -58,9 +59,16 @@ async def read_registry(context: Context, mine: ModelTraining) -> Registry:
         deployments=tuple(each for each in deployments if each.spec.model == model),
         removals=tuple(map(_removal, jobs)),
         trainings=tuple(each for each in trainings if each.spec.model == model),
+        pinned=frozenset(filter(None, map(_pinned, await context.api.list(API_VERSION, DriftMonitor.KIND, namespace)))),
         ends=mine.metadata.deletion_timestamp is not None
         and "deletionTimestamp" in await _namespace(context, namespace),
     )
+
+
+def _pinned(monitor: Json) -> str:
+    """The version that a DriftMonitor compares with, also where the monitor cannot be read otherwise."""
+    spec: Json = monitor.get("spec") or {}
+    return str((spec.get("baseline") or {}).get("version") or "")
 
 
 def _removal(job: Json) -> Removal:

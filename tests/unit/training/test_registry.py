@@ -144,7 +144,13 @@ def test_the_registry_is_read_only_where_retention_can_act() -> None:
     assert read(api) == read(api, retention={"versions": 1}, status=under_way) == Registry()
     assert api.asked == []
     read(api, retention={"versions": 1})
-    assert api.asked == ["ModelVersion", "ModelDeployment", "ModelTraining"]
+    assert api.asked == ["ModelVersion", "ModelDeployment", "ModelTraining", "DriftMonitor"]
+
+
+def test_versions_that_monitors_compare_with_are_read_as_pinned() -> None:
+    pinning = {"spec": {"deployment": "heart", "baseline": {"from": "Version", "version": "heart-v1"}}}
+    api = Api(DriftMonitor=[pinning, {"spec": {"baseline": {"from": "Serving"}}}, {}])
+    assert read(api, retention={"versions": 1}).pinned == {"heart-v1"}
 
 
 def test_how_removals_ended_is_read_from_their_jobs() -> None:
@@ -163,4 +169,4 @@ def test_how_removals_ended_is_read_from_their_jobs() -> None:
     retired = TrainingStatus.model_validate({"retired": [{"version": "heart-v1", "uid": "u", "folder": "f"}]})
     found = {each.job: (each.succeeded, each.failed_at) for each in read(api, status=retired).removals}
     assert found == {"runs": (False, None), "ends": (False, None), "failed": (False, NOW), "done": (True, None)}
-    assert api.asked[-1] == "Job perennial.dev/removes-for=heart"
+    assert "Job perennial.dev/removes-for=heart" in api.asked

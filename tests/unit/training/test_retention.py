@@ -128,6 +128,7 @@ class World:
     """The API server refuses to delete versions."""
     hours: int = 0
     others: list[ModelTraining] = field(default_factory=list)
+    pinned: frozenset[str] = frozenset()
     ends: bool = False
 
     def step(self, *, steps: int | None = None, status: bool = True) -> Draft:
@@ -137,7 +138,12 @@ class World:
             for name, job in self.jobs.items()
         )
         registry = Registry(
-            tuple(self.versions.values()), tuple(self.deployments), removals, (self.training, *self.others), self.ends
+            tuple(self.versions.values()),
+            tuple(self.deployments),
+            removals,
+            (self.training, *self.others),
+            self.pinned,
+            self.ends,
         )
         draft = Draft.of(Snapshot(self.training, "components:1", registry=registry), NOW + timedelta(hours=self.hours))
         if self.training.metadata.deletion_timestamp is None:
@@ -322,6 +328,15 @@ def test_what_is_picked_meanwhile_stays() -> None:
     world.deployments.append(a_deployment("heart-v1"))
     world.settle()
     assert set(world.versions) == {"heart-v1", "heart-v5", "heart-v6"}
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_what_a_monitor_compares_with_stays(chosen: bool) -> None:
+    world = World(pinned=frozenset() if chosen else frozenset({"heart-v2"}))
+    world.step()
+    world.pinned = frozenset({"heart-v2"})
+    world.settle()
+    assert set(world.versions) == {"heart-v2", "heart-v5", "heart-v6"}
 
 
 def test_files_of_a_version_that_a_deployment_picked_in_the_last_moment_wait() -> None:

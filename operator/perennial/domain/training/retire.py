@@ -98,7 +98,7 @@ def _choose(draft: Draft) -> None:
     if wanted is None or running(draft.status.runs) is not None or taken_by(draft.training, registry.trainings):
         return
     known = {each.uid for each in listed}
-    found = surplus(registry.versions, registry.deployments, wanted.versions)
+    found = surplus(registry.versions, registry.deployments, wanted.versions, registry.pinned)
     chosen = [each for each in found if each.metadata.uid not in known][: AT_ONCE - len(listed)]
     if chosen:
         added = [Retired(version=each.metadata.name, uid=each.metadata.uid, folder=folder(each)) for each in chosen]
@@ -119,7 +119,8 @@ def _delete(draft: Draft, entry: Retired, version: ModelVersion) -> None:
     if version.metadata.deletion_timestamp is not None:
         return
     registry = draft.snapshot.registry
-    if draft.training.spec.retention is None or entry.version in needed(registry.versions, registry.deployments):
+    held = needed(registry.versions, registry.deployments, registry.pinned)
+    if draft.training.spec.retention is None or entry.version in held:
         _forget(draft, entry)
         return
     namespace = draft.training.metadata.namespace

@@ -98,8 +98,9 @@ class Removal:
 
 @dataclass(frozen=True)
 class Registry:
-    """What retention is decided from: the model's versions, deployments and ModelTrainings, and the removals of files
-    under way; of a ModelTraining that is being deleted also whether its namespace ``ends``.
+    """What retention is decided from: the model's versions, deployments and ModelTrainings, the names of versions that
+    DriftMonitors have ``pinned``, and the removals of files under way; of a ModelTraining that is being deleted also
+    whether its namespace ``ends``.
 
     Read where spec.retention is set, or versions are on their way out.
     """
@@ -108,6 +109,7 @@ class Registry:
     deployments: tuple[ModelDeployment, ...] = ()
     removals: tuple[Removal, ...] = ()
     trainings: tuple[ModelTraining, ...] = ()
+    pinned: frozenset[str] = frozenset()
     ends: bool = False
 
 
