@@ -14,7 +14,7 @@ from perennial.api.kubeflow import PodSettings
 from perennial.api.run import Engine, Run
 from perennial.api.training import ModelTraining
 from perennial.contracts import pipelines
-from perennial.contracts.names import CLAIMED, ENGINE, KUBEFLOW
+from perennial.contracts.names import CLAIMED, ENGINE, KUBEFLOW, PIPELINE
 from perennial.contracts.request import SQL_URL
 from perennial.domain.plan import Create, Step, Submit
 from perennial.domain.training.kubeflow import Side, Target
@@ -50,9 +50,13 @@ def submission(training: ModelTraining, run: Run, begun: Started, target: Target
 def pipeline(image: str, begun: Started, target: Target, side: Side) -> str:
     """The compiled pipeline (YAML, two documents: what is run, and what Kubernetes gives its pods)."""
     engine, secrets = begun.spec.engine, _secrets(begun, target, side.keys)
-    ours = _parsed("own" if begun.spec.pipeline else "kubeflow" if _spread(begun, target) else "tabular")
+    name: pipelines.Name = "own" if begun.spec.pipeline else "kubeflow" if _spread(begun, target) else "tabular"
+    ours = _parsed(name)
     executors = ours["deploymentSpec"]["executors"]
-    given = {name: _with(each, {"image": image, **_container(name, engine)}) for name, each in executors.items()}
+    given = {
+        executor: _with(each, {"image": image, **_container(executor, engine, name)})
+        for executor, each in executors.items()
+    }
     ours = {**(ours if target.caching else _uncached(ours)), "deploymentSpec": {"executors": given}}
     platform = {name: _platform(name, engine, secrets) for name in given}
     if begun.spec.pipeline:
@@ -134,7 +138,7 @@ def _settings(executor: str, engine: Engine) -> list[PodSettings]:
     return [each for each in given if each.components is None or component in each.components]
 
 
-def _container(executor: str, engine: Engine) -> Json:
+def _container(executor: str, engine: Engine, pipeline: pipelines.Name) -> Json:
     """What the container of ``executor`` is given beside its program."""
     cpu, memory, accelerator = engine.resources.cpu, engine.resources.memory, None
     for each in _settings(executor, engine):
@@ -147,6 +151,7 @@ def _container(executor: str, engine: Engine) -> Json:
         resources["accelerator"] = {"type": accelerator.type, "count": str(accelerator.count)}
     environment = [
         {"name": ENGINE, "value": KUBEFLOW},
+        {"name": PIPELINE, "value": pipeline},
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the user of the image has no other folder
         {"name": "PYTHONSAFEPATH", "value": "1"},
     ]
