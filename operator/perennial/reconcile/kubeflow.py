@@ -186,6 +186,12 @@ class Kubeflow:
         now = self._clock()
         poll.wanted = {run: at for run, at in poll.wanted.items() if now - at < FORGOTTEN_SECONDS}
         poll.since = {run: poll.since[run] for run in poll.wanted}
+        if now - poll.at < FRESH_SECONDS:
+            # Runs have begun since the last look: those alone are asked for, not all others with each of them.
+            asked = frozenset(poll.wanted) - poll.asked
+            found = await self._api(server).runs(server.namespace, sorted(asked))
+            poll.asked, poll.runs = poll.asked | asked, {**poll.runs, **{run.id: run for run in found}}
+            return
         asked = frozenset(poll.wanted)
         await self._workflows(server, poll)
         found = await self._api(server).runs(server.namespace, sorted(asked))

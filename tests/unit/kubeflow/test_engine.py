@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from perennial.adapters.access import Access
+from perennial.adapters.kubeflow import KubeflowApi
 from perennial.adapters.kubernetes import ApiError
 from perennial.api.kubeflow import KubeflowRun
 from perennial.domain.plan import Submit, Terminate
@@ -185,6 +186,28 @@ async def test_all_runs_are_looked_at_by_one_list(server: Contract) -> None:
         looks = await asyncio.gather(*(at.look(ids[name], name) for name in names))
         assert [look.run.name for look in looks if look.run] == names
         assert server.calls["GET /runs"] - before <= 3
+
+
+async def test_a_run_that_has_begun_is_asked_for_alone(server: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, runs = [], KubeflowApi.runs
+
+    async def noted(self: KubeflowApi, namespace: str, ids: list[str]) -> Any:
+        asked.append(len(ids))
+        return await runs(self, namespace, ids)
+
+    monkeypatch.setattr(KubeflowApi, "runs", noted)
+    async with world(server) as at:
+        for name in ("heart-1", "heart-2", "heart-3"):
+            await at.submit(name=name)
+            ids = {run["display_name"]: run["run_id"] for run in server.runs}
+            look = await at.look(ids[name], name)
+            assert look.run and look.run.name == name
+        assert asked == [1, 1, 1]
+        at.now += FRESH_SECONDS
+        for name, each in ids.items():
+            look = await at.look(each, name)
+            assert look.run and look.run.name == name
+        assert asked == [1, 1, 1, 3]
 
 
 async def test_the_state_is_followed_and_a_run_that_is_gone_is_none(server: Contract) -> None:
