@@ -201,12 +201,14 @@ async def test_a_run_that_has_begun_is_asked_for_alone(server: Contract, monkeyp
             await at.submit(name=name)
             ids = {run["display_name"]: run["run_id"] for run in server.runs}
             look = await at.look(ids[name], name)
-            assert look.run and look.run.name == name
+            assert look.run
+            assert look.run.name == name
         assert asked == [1, 1, 1]
         at.now += FRESH_SECONDS
         for name, each in ids.items():
             look = await at.look(each, name)
-            assert look.run and look.run.name == name
+            assert look.run
+            assert look.run.name == name
         assert asked == [1, 1, 1, 3]
 
 
