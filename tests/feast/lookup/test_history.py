@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
-from feast import FeatureService, FeatureStore, Field, RequestSource
+from feast import FeatureService, FeatureStore, FeatureView, Field, RequestSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64
 
@@ -224,3 +224,25 @@ def asked(folder: Path, settings: str) -> dict[str, str]:
         FEAST_FOLDER: str(folder),
         FEAST_STORE: settings,
     }
+
+
+def test_a_version_of_a_view_is_asked_for_by_its_number_and_recorded(tmp_path: Path) -> None:
+    registry = {"path": str(tmp_path / "registry.db"), "enable_online_feature_view_versioning": True}
+    shop.apply(tmp_path)
+    drivers, _ = shop.views(str(tmp_path))
+    more = FeatureView(
+        name="drivers", entities=[shop.DRIVER], source=drivers.batch_source,
+        schema=[field for field in drivers.schema if field.name != "rating"],
+    )  # fmt: skip
+    FeatureStore(repo_path=str(tmp_path)).apply([more])
+    newest = Shop(tmp_path, shop.settings(tmp_path))
+    assert [view.version for view in newest.ask(GOOD, "drivers:trips")[1].views] == [1]
+    reason, message = newest.refused(GOOD, "drivers:rating")
+    assert (reason, "has no feature 'rating'" in message) == ("SourceInvalid", True)
+    reason, message = newest.refused(GOOD, "drivers@v0:rating")
+    assert (reason, "enable_online_feature_view_versioning: true" in message) == ("DataRejected", True), message
+    numbered = Shop(tmp_path, shop.settings(tmp_path, registry=registry))
+    [row], seen = numbered.ask(GOOD, "drivers@v0:rating", "drivers:trips")
+    assert (row["rating"], row["trips"]) == (4.25, 20)
+    assert [(view.name, view.version) for view in seen.views] == [("drivers", 0), ("drivers", 1)]
+    assert seen.views[0].sha256 != seen.views[1].sha256
