@@ -129,7 +129,7 @@ format: env-operator ## Formats the code
 lock: ## Locks the environments anew (requirements/*.txt)
 	@hack/lock
 
-bench-%: ## serving, drift, training or operator: a table, and figures in benchmarks/results/
+bench-%: ## serving, drift, training, operator or kubeflow: a table, and figures in benchmarks/results/
 	@case $* in serving) env=serving ;; *) env=operator ;; esac
 	hack/venv $$env
 	.venvs/$$env/bin/python -m benchmarks.$*

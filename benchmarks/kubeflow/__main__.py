@@ -2,7 +2,8 @@
 
 A real etcd and kube-apiserver, the operator as a process of its own, and the tests' server of Kubeflow's API. Each
 ModelTraining has run once before; then as many as are to run at once do, and whenever one ends another begins.
-Measured are the operator's calls, memory and CPU, and how long it takes from a run's end to its ModelVersion.
+Measured are the operator's calls, memory and CPU, and how long it takes from a run's end to its ModelVersion. The
+result is benchmarks/results/kubeflow.json, and docs/kubeflow-benchmark.md.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from benchmarks import environments
+from benchmarks.kubeflow import report
 from benchmarks.kubeflow.fleet import Fleet
 from benchmarks.kubeflow.sample import Sample, kubeflow_calls, per_minute, sample, spread
 from perennial.adapters.kubernetes import KubernetesApi
@@ -34,6 +35,7 @@ from tests.api.process import Operator, launch
 from tests.unit.kubeflow.conftest import Contract, started
 
 RESULTS = environments.ROOT / "benchmarks" / "results" / "kubeflow.json"
+DOCUMENT = environments.ROOT / "docs" / "kubeflow-benchmark.md"
 SAMPLE_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 """So long runs end and begin before it is measured."""
@@ -161,29 +163,6 @@ def _within(waits: list[tuple[float, float]], began: float, ended: float) -> lis
     return [seconds for at, seconds in waits if began <= at < ended]
 
 
-def show(console: Console, results: Json) -> None:
-    """The tables: a column for each number of namespaces."""
-    rows = results["namespaces"]
-    table = Table(title=f"{results['trainings']} ModelTrainings, {results['running']} of them running in Kubeflow")
-    table.add_column("namespaces")
-    for namespaces in rows:
-        table.add_column(namespaces, justify="right")
-    found = list(rows.values())
-    for name in ("under_way", "ends_per_minute", "mib", "mib_peak", "cpu_seconds_per_minute", "overdue_seconds_max"):
-        table.add_row(name.replace("_", " "), *(f"{each[name]:g}" for each in found))
-    for name in ("seconds_from_end_to_version", "seconds_from_request_to_run"):
-        cells = (f"{each[name]['median']:g} / {each[name]['p95']:g}" for each in found)
-        table.add_row(f"{name.replace('_', ' ')}, median / p95", *cells)
-    calls = Table("", *(f"{each} namespaces" for each in rows), title="A minute")
-    for name in ("kubeflow_calls", "kubernetes_calls", "looks", "errors"):
-        counts = [each[f"{name}_per_minute"] for each in found]
-        calls.add_section()
-        calls.add_row(f"[bold]{name.replace('_', ' ')}", *(f"[bold]{sum(each.values()):.1f}" for each in counts))
-        for what in dict.fromkeys(what for each in counts for what in each):
-            calls.add_row(f"  {what}", *(f"{each.get(what, 0.0):g}" for each in counts))
-    console.print(Group(table, calls))
-
-
 def processor() -> str:
     """The processor's name."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -195,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kubeflow", description=__doc__)
     parser.add_argument("--trainings", type=int, default=1000)
     parser.add_argument("--running", type=int, default=200, help="of the trainings, at once")
-    parser.add_argument("--namespaces", type=int, nargs="+", default=[20, 1], help="over so many they are spread")
+    parser.add_argument("--namespaces", type=int, nargs="+", default=[20], help="over so many they are spread")
     parser.add_argument("--run-minutes", type=float, default=5, help="that a run takes")
     parser.add_argument("--minutes", type=float, default=5, help="that are measured, of each number of namespaces")
     options = parser.parse_args()
@@ -219,8 +198,9 @@ def main() -> None:
         "minutes": options.minutes,
         "namespaces": rows,
     }
-    show(console, results)
+    report.show(console, results)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    DOCUMENT.write_text(report.document(results))
 
 
 if __name__ == "__main__":
