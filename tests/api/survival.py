@@ -29,7 +29,7 @@ class Survival:
     on from what the cluster holds. The outcome must be the undisturbed one: every object of the namespace with its spec
     and status, and not one more.
 
-    A course in which it ends after the n-th write, and after every STRIDE-th from there, stands for as many writes,
+    A course in which it ends after the n-th write, and after every STRIDE-th from there, stands for as many writes
     where all that was written up to there is what is written undisturbed. For each other write there is a course in
     which it ends there alone. A scenario talks to its ``world`` alone: several courses are played at once, each in a
     namespace of its own.
@@ -42,15 +42,15 @@ class Survival:
 
     async def check(self, scenario: Scenario) -> None:
         """Raises AssertionError with the write that it does not survive."""
-        undisturbed = await self._play(scenario, 0, 0)
+        undisturbed = await self._play(scenario, range(0))
         number = len(undisturbed.writes)
         assert number, "the scenario makes the operator write nothing"
-        strides = range(1, min(STRIDE, number) + 1)
-        found = await self._all(self._ended(scenario, undisturbed, after, STRIDE) for after in strides)
+        strides = [range(after, number + 1, STRIDE) for after in range(1, min(STRIDE, number) + 1)]
+        found = await self._all(self._ended(scenario, undisturbed, ends) for ends in strides)
         broken = [each for each in found if isinstance(each, AssertionError)]
         survived = {after for each in found if not isinstance(each, AssertionError) for after in each}
         alone = sorted({*range(1, number + 1)} - survived)
-        found = await self._all(self._ended(scenario, undisturbed, after, 0) for after in alone)
+        found = await self._all(self._ended(scenario, undisturbed, range(after, after + 1)) for after in alone)
         for each in (*found, *broken):
             if isinstance(each, AssertionError):
                 raise each
@@ -67,21 +67,22 @@ class Survival:
 
         return await asyncio.gather(*map(in_turn, courses))
 
-    async def _ended(self, scenario: Scenario, undisturbed: Course, after: int, every: int) -> set[int]:
+    async def _ended(self, scenario: Scenario, undisturbed: Course, ends: range) -> set[int]:
         """After which of the undisturbed course's writes the process has ended, without any harm."""
-        found = await self._play(scenario, after, every)
-        told = f"ended after {found.ends} of {len(undisturbed.writes)} writes ({undisturbed.writes[after - 1]})"
-        assert found.ends, f"it does not write so often: {after}"
-        assert found.outcome == undisturbed.outcome, told
-        if not every:
-            return {after}
+        found = await self._play(scenario, ends)
+        first = f"{ends[0]} of {len(undisturbed.writes)} writes ({undisturbed.writes[ends[0] - 1]})"
+        assert found.ends, f"it does not write so often: {first}"
+        more = f", and after {found.ends[1:]}" if found.ends[1:] else ""
+        assert found.outcome == undisturbed.outcome, f"ended after {first}{more}"
+        if len(ends) == 1:
+            return set(ends)
         return {each for each in found.ends if found.writes[:each] == undisturbed.writes[:each]}
 
-    async def _play(self, scenario: Scenario, after: int, every: int) -> Course:
-        folder = self.folder / f"store-{after:03}-{every}"  # of one length: addresses enter the sizes of files
+    async def _play(self, scenario: Scenario, ends: range) -> Course:
+        folder = self.folder / f"store-{ends.start:03}-{ends.step}-{len(ends):03}"  # of one length: it enters files
         folder.mkdir()
         namespace = self.fresh_namespace()
-        async with make_world(self.server, folder, namespace, self.controllers, after, every) as made:
+        async with make_world(self.server, folder, namespace, self.controllers, ends) as made:
             await scenario(made)
             await made.settle()
             writes = [_HASH.sub("HASH", each) for each in made.operator.writes]

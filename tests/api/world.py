@@ -69,13 +69,13 @@ class UserApi(KubernetesApi):
 
 
 class OperatorApi(KubernetesApi):
-    """The operator's connection: it counts, and the process ends after the ``end_after``-th write (0: never), the next
-    one after so many more as ``end_every`` says.
+    """The operator's connection: it counts, and the process ends after the ``end_after``-th write (0: never): the first
+    of ``ends``, and in each new process the next of them.
     """
 
-    def __init__(self, server: ApiServer, end_after: int = 0, end_every: int = 0) -> None:
+    def __init__(self, server: ApiServer, ends: range = range(0)) -> None:
         super().__init__(server.connection(), self._count)
-        self.end_after, self.end_every = end_after, end_every
+        self.ends, self.end_after = ends, next(iter(ends), 0)
         self.writes: list[str] = []
         self.calls: Counter[str] = Counter()
 
@@ -167,7 +167,7 @@ class World:
     def restart(self) -> None:
         """A new process in the place of the operator's: it knows what the cluster holds and nothing else."""
         operator = self.operator
-        operator.end_after = len(operator.writes) + operator.end_every if operator.end_every else 0
+        operator.end_after = next((each for each in operator.ends if each > len(operator.writes)), 0)
         self._reconciler = self._start()
 
     def advance(self, seconds: float) -> None:
@@ -259,11 +259,11 @@ class World:
 
 @contextlib.asynccontextmanager
 async def make_world(
-    server: ApiServer, folder: Path, namespace: str, controllers: Controllers, end_after: int = 0, end_every: int = 0
+    server: ApiServer, folder: Path, namespace: str, controllers: Controllers, ends: range = range(0)
 ) -> AsyncIterator[World]:
     """A fresh namespace with the store's Secrets (its root is ``folder``) and an operator."""
     server.create_namespace(namespace)
-    async with UserApi(server) as user, OperatorApi(server, end_after, end_every) as operator:
+    async with UserApi(server) as user, OperatorApi(server, ends) as operator:
         root = base64.b64encode(f"file://{folder}".encode()).decode()
         for name in (STORE_SECRET, STORE_READ_SECRET):
             metadata = {"name": name, "namespace": namespace}
