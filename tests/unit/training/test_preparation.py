@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.api.data import DataSpec
+from perennial.contracts.gates.champion import split_difference
 from perennial.contracts.prepare import Bucket, Cast, Clip, DropDuplicates, Filter, Log, Ratio, Rename
 from perennial.contracts.request import ByTime, Split
-from perennial.contracts.gates.champion import split_difference
 from perennial.domain.split import recorded_split, split_record
 from perennial.domain.training.preparation import as_read, split, steps
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perennial.api.common import format_time
 from perennial.api.deployment import ModelDeployment
-from perennial.api.run import TrainingStatus
+from perennial.api.run import Run, TrainingStatus
 from perennial.api.training import ModelTraining
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FINALIZER_FILES, quarantine_annotation
@@ -319,6 +319,20 @@ def test_nothing_goes_without_a_retention_or_while_a_run_is_under_way() -> None:
     status = TrainingStatus.model_validate({"runs": [RUNNING]})
     world = World(training=a_training(retention={"versions": 2}, status=status))
     assert (world.step().steps, world.training.status.retired) == ([], [])
+
+
+def test_a_version_that_is_being_reproduced_waits_for_that() -> None:
+    world = World()
+    world.step()
+    retired = world.training.status
+    run = Run.model_validate({**RUNNING, "reproduces": "heart-v1"})
+    world.training = world.training.model_copy(update={"status": retired.model_copy(update={"runs": [run]})})
+    world.settle()
+    assert set(world.versions) == {"heart-v1", "heart-v5", "heart-v6"}
+    ended = world.training.status.model_copy(update={"runs": []})
+    world.training = world.training.model_copy(update={"status": ended})
+    world.settle()
+    assert set(world.versions) == {"heart-v5", "heart-v6"}
 
 
 def test_what_is_picked_meanwhile_stays() -> None:

@@ -116,7 +116,8 @@ def folder(version: ModelVersion) -> str:
 
 
 def _delete(draft: Draft, entry: Retired, version: ModelVersion) -> None:
-    if version.metadata.deletion_timestamp is not None:
+    run = running(draft.status.runs)
+    if version.metadata.deletion_timestamp is not None or (run and run.reproduces == entry.version):
         return
     registry = draft.snapshot.registry
     held = needed(registry.versions, registry.deployments, registry.pinned)
