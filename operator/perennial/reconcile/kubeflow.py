@@ -90,6 +90,8 @@ class Kubeflow:
             return Look(trouble=(error.reason, error.message))
         except KubeflowRefused as error:
             return Look(trouble=("KubeflowRefused", str(error)))
+        if found:
+            self._note(server, found[0])
         twins = tuple(run.id for run in found[1:] if not run.ended)
         return Look(run=found[0] if found else None, twins=twins)
 
@@ -178,6 +180,11 @@ class Kubeflow:
         # A list from before the run was known says nothing of it.
         listed = poll.workflows if poll.workflows_at > poll.since[run] else None
         return Look(run=poll.runs.get(run), workflow=None if listed is None else run in listed)
+
+    def _note(self, server: Server, run: SeenRun) -> None:
+        """What was found by name is known until the next look at all: its id is asked about next."""
+        poll = self._polls.setdefault(server, _Poll())
+        poll.asked, poll.runs = poll.asked | {run.id}, {**poll.runs, run.id: run}
 
     def _fresh(self, poll: _Poll, run: str) -> bool:
         return self._clock() - poll.at < FRESH_SECONDS and run in poll.asked

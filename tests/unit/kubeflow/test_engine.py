@@ -204,12 +204,16 @@ async def test_a_run_that_has_begun_is_asked_for_alone(server: Contract, monkeyp
             assert look.run
             assert look.run.name == name
         assert asked == [1, 1, 1]
+        await at.submit(name="heart-4")
+        ids["heart-4"] = found.id if (found := (await at.look(name="heart-4")).run) else ""
+        assert (await at.look(ids["heart-4"], "heart-4")).run == found
+        assert asked == [1, 1, 1], "it was found by its name a moment ago"
         at.now += FRESH_SECONDS
         for name, each in ids.items():
             look = await at.look(each, name)
             assert look.run
             assert look.run.name == name
-        assert asked == [1, 1, 1, 3]
+        assert asked == [1, 1, 1, 4]
 
 
 async def test_the_state_is_followed_and_a_run_that_is_gone_is_none(server: Contract) -> None:
