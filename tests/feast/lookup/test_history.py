@@ -246,3 +246,20 @@ def test_a_version_of_a_view_is_asked_for_by_its_number_and_recorded(tmp_path: P
     assert (row["rating"], row["trips"]) == (4.25, 20)
     assert [(view.name, view.version) for view in seen.views] == [("drivers", 0), ("drivers", 1)]
     assert seen.views[0].sha256 != seen.views[1].sha256
+
+
+def test_what_is_computed_from_several_views_loses_no_row_in_silence(tmp_path: Path) -> None:
+    mine = Shop(tmp_path, shop.apply(tmp_path))
+    drivers, shops = shop.views(str(tmp_path))
+
+    @on_demand_feature_view(sources=[drivers[["rating"]], shops[["trips"]]], schema=[Field(name="both", dtype=Float64)])
+    def mixed(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"both": inputs["rating"] + inputs["trips"]})
+
+    FeatureStore(repo_path=str(tmp_path)).apply([mixed])
+    found, seen = mine.ask(ROWS + "1,north,2026-03-06,a\n2,north,2026-03-09,b\n", "mixed:both")
+    assert [row["both"] for row in found] == [204.25, None]
+    assert [view.name for view in seen.views] == ["drivers", "mixed", "shops"]
+    alike = "1,north,2026-03-06,a\n1,south,2026-03-06,b\n2,north,2026-03-06,c\n"
+    reason, message = mine.refused(ROWS + alike, "mixed:both")
+    assert (reason, "mixed is computed from several views" in message) == ("DataRejected", True), message
