@@ -64,9 +64,18 @@ async def test_a_cancelled_run_ends_in_kubeflow_and_its_pods_go(lab: Lab) -> Non
     await mine.say("cancel", mine.name)
     found = await mine.ended()
     assert (found["phase"], found["outcome"]) == ("Cancelled", "Cancelled")
-    ended = await lab.run_until(run_id, lambda run: run["state"] in {"FAILED", "CANCELED"})
-    assert "CANCELING" in [each["state"] for each in ended["state_history"]]
+    await lab.run_until(run_id, lambda run: run["state"] in {"FAILED", "CANCELED"})
     await lab.running(run_id, some=False)
+
+
+async def test_a_run_that_somebody_terminates_in_kubeflow_is_not_begun_again(lab: Lab) -> None:
+    mine = lab.story()
+    await mine.apply(engine=engine(), **LONG)
+    run_id = await under_way(mine)
+    await lab.run_until(run_id, lambda run: run["state"] == "RUNNING")
+    await lab.kubeflow(f"runs/{run_id}:terminate", "POST")
+    found = await mine.ended()
+    assert (found["phase"], found["message"]) == ("Cancelled", "somebody terminated the run in Kubeflow")
 
 
 async def test_a_pod_that_is_taken_away_is_no_end_of_the_training(lab: Lab) -> None:

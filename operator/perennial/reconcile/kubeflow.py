@@ -204,9 +204,24 @@ class Kubeflow:
         found = await self._api(server).runs(server.namespace, sorted(asked))
         poll.at, poll.asked, poll.runs = self._clock(), asked, {run.id: run for run in found}
 
+    async def terminated(self, server: Server, run: str) -> bool:
+        """Whether a run that failed was terminated: servers of 2.0 call both FAILED, and keep no history of it."""
+        namespace = self._pods_of(server)
+        if not namespace:
+            return False
+        try:
+            found = await self._kubernetes.list(*WORKFLOW, namespace, labels=f"{_RUN_ID}={run}")
+        except ApiError:
+            return False
+        return any(each.get("spec", {}).get("activeDeadlineSeconds") == 0 for each in found)
+
+    def _pods_of(self, server: Server) -> str:
+        """The namespace of the server's pods; "" where it is not known."""
+        return server.namespace or ("" if server.secret_in else self._namespace)
+
     async def _workflows(self, server: Server, poll: _Poll) -> None:
         """Kubeflow never hears of a workflow that was deleted: the run stays RUNNING (kubeflow/pipelines#5722)."""
-        now, namespace = self._clock(), server.namespace or ("" if server.secret_in else self._namespace)
+        now, namespace = self._clock(), self._pods_of(server)
         if not namespace or now - poll.workflows_at < WORKFLOWS_SECONDS:
             return
         try:

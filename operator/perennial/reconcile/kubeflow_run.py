@@ -69,6 +69,9 @@ async def after_launch(context: Context, snapshot: Snapshot, run: Run, now: date
     if look.run and look.run.state == "FAILED" and run.result is None:
         try:
             look = replace(look, failure=await _failure(context, snapshot, look.run.id))
+            if look.failure is None and look.run:
+                terminated = await context.kubeflow.terminated(server_of(run.kubeflow, namespace), look.run.id)
+                look = replace(look, terminated=terminated)
         except StoreUnavailable as error:
             # Kubeflow says that it failed and not why: whether to try again depends on that.
             waiting = Ongoing(

@@ -28,6 +28,7 @@ class Cluster:
     def __init__(self) -> None:
         self.secret: Json | None = None
         self.workflows: list[str] | None = None
+        self.deadline: int | None = None
         self.listed = 0
 
     async def get(self, *_: Any) -> Json | None:
@@ -37,7 +38,8 @@ class Cluster:
         self.listed += 1
         if self.workflows is None:
             raise ApiError(403, "Forbidden", "workflows is forbidden")
-        return [{"metadata": {"labels": {"pipeline/runid": each}}} for each in self.workflows]
+        spec = {} if self.deadline is None else {"activeDeadlineSeconds": self.deadline}
+        return [{"metadata": {"labels": {"pipeline/runid": each}}, "spec": spec} for each in self.workflows]
 
 
 class World:
@@ -332,3 +334,12 @@ async def test_namespaces_and_a_path_prefix(server: Contract) -> None:
         found = server.control()
         assert found["experiments"][0]["namespace"] == found["pipelines"][0]["namespace"] == "team-a"
         assert "path of the endpoint" in (await at.refused(name="x", server=Server(server.url, "team-a")))[1]
+
+
+async def test_a_run_of_an_old_server_that_somebody_terminated_is_told_from_one_that_failed(server: Contract) -> None:
+    async with world(server, namespace="kubeflow") as at:
+        assert not await at.engine.terminated(at.server, "run"), "workflows may not be looked for"
+        at.cluster.workflows = ["run"]
+        assert not await at.engine.terminated(at.server, "run")
+        at.cluster.deadline = 0
+        assert await at.engine.terminated(at.server, "run")

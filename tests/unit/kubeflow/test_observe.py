@@ -42,6 +42,7 @@ def after(look: Look, seconds: float = 0.0, known: KubeflowRun = KNOWN) -> objec
         (Look(run=seen("FAILED"), failure=RunOutcome(False, None, "check", "DataRejected", "no")), Failed),
         (Look(run=seen("CANCELED")), Stopped),
         (Look(run=seen("FAILED", "CANCELING")), Stopped),
+        (Look(run=seen("FAILED"), terminated=True), Stopped),
         (Look(trouble=("KubeflowUnavailable", "away")), Ongoing),
         (Look(refused="no"), Failed),
         (Look(), Ongoing),

@@ -7,7 +7,6 @@ import msgspec
 
 from perennial.contracts.result import ChampionMetrics, Gain, Interval, SliceMetrics
 
-
 Outcome = Literal["Better", "Worse", "Unproven", "Inconclusive"]
 """Of a meeting."""
 

@@ -91,7 +91,8 @@ class SeenRun:
 class Look:
     """What was found of a run. ``refused``: Kubeflow's words, where it did not take it. ``twins`` are other runs of its
     name that have not ended. ``trouble`` (reason, message): nothing can be said, for the API does not answer.
-    ``workflow``: whether what executes it is there (None: that is not known). ``failure`` is a component's account.
+    ``workflow``: whether what executes it is there (None: that is not known). ``failure`` is a component's account;
+    ``terminated``: it failed, for somebody ended it.
     """
 
     run: SeenRun | None = None
@@ -100,6 +101,7 @@ class Look:
     trouble: tuple[str, str] | None = None
     workflow: bool | None = None
     failure: RunOutcome | None = None
+    terminated: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,8 @@ def _ended(seen: SeenRun, look: Look, at: datetime) -> Ending:
         return Lost("Kubeflow says that the run succeeded", at)
     if seen.state == "SKIPPED":
         return Failed("RunSkipped", "Kubeflow skipped the run: it says no more", at)
-    # A server of 2.0 ends what was terminated as FAILED, by way of CANCELING.
-    if seen.state == "CANCELED" or "CANCELING" in seen.states:
+    # A server of 2.0 ends what was terminated as FAILED.
+    if seen.state == "CANCELED" or "CANCELING" in seen.states or look.terminated:
         return Stopped("somebody terminated the run in Kubeflow", at)
     if (failure := look.failure) and failure.reason:
         where = f"{failure.component} failed: " if failure.component else ""
