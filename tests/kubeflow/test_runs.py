@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 LONG: Json = {
-    "tuning": {"trials": 500, "folds": 5},
+    "tuning": {"trials": 1000, "folds": 10},
     "candidates": [{"algorithm": "HistGradientBoosting", "space": "Builtin"}],
 }
 """A search that does not end before it is ended."""
@@ -83,8 +83,9 @@ async def test_a_pod_that_is_taken_away_is_no_end_of_the_training(lab: Lab) -> N
     await mine.apply(engine=engine(), **LONG)
     run_id = await under_way(mine)
     await mine.until(lambda status: str(run_of(status, 1).get("progress")).startswith("tune"))
-    pod = await lab.running(run_id, some=True)
-    await run("kubectl", "-n", "kubeflow", "delete", "pod", pod, "--force", "--grace-period=0")
+    await lab.running(run_id, some=True)
+    pods = await lab.pods(run_id, "Running")
+    await run("kubectl", "-n", "kubeflow", "delete", *pods, "--force", "--grace-period=0")
     await mine.until(lambda status: run_of(status, 1).get("attempt") == 2)
     # Suspending ends it, and the pods go; resuming begins another one.
     await mine.apply(engine=engine(), suspend=True, **LONG)
