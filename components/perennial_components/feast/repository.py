@@ -13,6 +13,8 @@ import yaml
 from feast import FeatureStore
 from feast import errors as its
 from feast.infra.registry.registry import Registry
+from pydantic import ValidationError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from perennial.contracts import objects
 from perennial.contracts.request import FEAST_STORE, FeastSource
@@ -37,6 +39,8 @@ _SETTINGS = (
     its.FeastProviderNotImplementedError,
     its.S3RegistryBucketNotExist,
     its.S3RegistryBucketForbiddenAccess,
+    ArgumentError,
+    NoSuchModuleError,
 )
 
 
@@ -169,11 +173,14 @@ def _never_written() -> Iterator[None]:
 
 
 def _unopened(where: str, error: Exception) -> tuple[Reason, str]:
-    said = " ".join(last_lines(error, 1).split("\n(at ")[0].split())
-    settled = isinstance(error, _SETTINGS) or type(error).__name__ in {"FeastConfigError", "ValidationError"}
-    if settled:
-        return "SourceInvalid", f"{where}: Feast does not take this configuration: {said[:800]}"
-    return "DataUnavailable", f"{where}: the registry cannot be reached: {said[:800]}"
+    if isinstance(wrong := error.__context__ or error, ValidationError):
+        # Its own words hold what was given, cut short: a part of a secret is not known for one.
+        found = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors(include_input=False))
+        return "SourceInvalid", f"{where}: Feast does not take this configuration: {'; '.join(found)[:800]}"
+    said = " ".join(last_lines(error, 1).split("\n(at ")[0].split())[:800]
+    if isinstance(error, _SETTINGS):
+        return "SourceInvalid", f"{where}: Feast does not take this configuration: {said}"
+    return "DataUnavailable", f"{where}: the registry cannot be reached: {said}"
 
 
 def asked_for(store: FeatureStore, source: FeastSource) -> Asked:

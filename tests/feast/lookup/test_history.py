@@ -13,6 +13,7 @@ from feast.types import Float64
 
 from perennial.contracts.request import FEAST_FOLDER, FEAST_STORE, RunRequest, Split, Target
 from perennial.contracts.result import RunOutcome
+from perennial_components.feast import repository as repository_of
 from perennial_components.feast.__main__ import main
 from perennial_components.ingest import features as written
 from tests.feast.lookup import shop
@@ -180,6 +181,9 @@ def test_a_registry_that_cannot_be_reached_is_worth_another_attempt_and_its_pass
     assert b"pa-ss-7" not in said
 
 
+SHOP = "project: shop\nprovider: local\n"
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -188,13 +192,24 @@ def test_a_registry_that_cannot_be_reached_is_worth_another_attempt_and_its_pass
         ("project: shop\nprovider: local\n", "it lacks registry"),
         ("project: shop\nprovider: local\nregistry: {registry_type: sequel, path: x}\n", "does not take this"),
         ("project: shop\nprovider: local\nregistry: x\noffline_store: {type: nil, password: pa-ss-7}\n", "not take"),
+        (f"{SHOP}registry: x\noffline_store: {{type: postgres, password: {'pa-ss-7' * 20}}}\n", "host: Field required"),
+        (f"{SHOP}registry: {{registry_type: sql, path: 'pa-ss-7'}}\n", "Could not parse SQLAlchemy URL"),
     ],
 )  # fmt: skip
 def test_settings_that_are_none_are_refused_without_their_secrets(tmp_path: Path, settings: str, words: str) -> None:
     assert main(asked(tmp_path, settings)) == 1
     outcome = msgspec.json.decode((tmp_path / "log").read_bytes(), type=RunOutcome)
     assert (outcome.reason, words in outcome.message) == ("SourceInvalid", True), outcome.message
-    assert "pa-ss-7" not in outcome.message
+    assert "pa-ss" not in outcome.message
+
+
+def test_whatever_feast_says_of_it_a_secret_is_not_told(tmp_path: Path) -> None:
+    more = {"user": "reader-1", "password": "pa-ss-7", "nested": [{"api_key": "k-e-y-8"}], "host": "db.example"}
+    text = shop.settings(tmp_path, offline_store=more, registry="postgresql://feast:u-r-l-9@db/x")
+    hidden = repository_of.secrets({FEAST_STORE: text})
+    said = repository_of.without(hidden, "reader-1 pa-ss-7 k-e-y-8 u-r-l-9 at db.example")
+    assert said == "*** *** *** *** at db.example"
+    assert repository_of.secrets({FEAST_STORE: "a: ["}) == []
 
 
 def test_what_is_written_is_what_a_run_reads(repository: Shop, tmp_path: Path) -> None:
