@@ -10,6 +10,7 @@ from perennial.contracts.request import FEAST_STORE, SQL_URL, FeastSource, SqlSo
 from perennial.contracts.result import FeastSeen, RunOutcome, SeenView
 from perennial.domain.training.request import read_started, spec_hash
 from perennial.render.run_job import launch_poll
+from perennial.render.security import standard
 from tests.unit.training.support import NOW, Cluster, a_pod, a_training, result, spec
 
 QUERY = "SELECT age, sex, num\n  FROM patients"
@@ -106,6 +107,7 @@ def test_a_repositorys_secret_reaches_the_container_that_reads_it_alone() -> Non
     pod = cluster.jobs[cluster.run.job]["spec"]["template"]["spec"]
     (feast,), (run,) = pod["initContainers"], pod["containers"]
     assert (feast["name"], feast["image"]) == ("feast", "feast:1")
+    assert not list(standard({"spec": pod})), "the container is restricted as all are"
     assert STORE in feast["env"]
     assert REFERENCE in feast["env"]
     assert not {FEAST_STORE, SQL_URL} & {each["name"] for each in run["env"]}
