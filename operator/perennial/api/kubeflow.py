@@ -62,7 +62,7 @@ class PodSettings(Model):
         default=None, json_schema_extra={"maxProperties": 16}, description="Labels of the nodes that may run it."
     )
     tolerations: list[Toleration] | None = Field(
-        default=None, max_length=16, description="Kubeflow 2.0 knows none: there the run is refused."
+        default=None, max_length=16, description="Kubeflow 2.0 knows none: there the run fails."
     )
     volumes: list[Volume] | None = Field(default=None, max_length=8, description="Claims that the pods see.")
     secret_env: list[SecretEnv] | None = Field(
