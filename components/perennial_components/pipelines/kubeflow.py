@@ -16,6 +16,28 @@ from perennial_components.search.component import search
 from perennial_components.split.component import split
 
 
+# A graph of its own: servers of 2.0 let nothing wait for a loop.
+@dsl.pipeline(name="perennial-search")
+def spread(
+    request: str,
+    rows: dsl.Input[dsl.Dataset],
+    signature: dsl.Input[dsl.Artifact],
+    share_numbers: list[int],
+    shares: int,
+) -> None:
+    """Searches in as many pods as there are shares.
+
+    Args:
+        request: JSON of contracts.request.RunRequest.
+        rows: The encoded rows from split.
+        signature: The signature from split.
+        share_numbers: 0, 1, … one for each share of the search.
+        shares: How many there are.
+    """
+    with dsl.ParallelFor(share_numbers, name="shares") as number:
+        search(request=request, rows=rows, signature=signature, share=number, shares=shares)
+
+
 @dsl.pipeline(name="perennial-kubeflow", description="Tabular classification and regression, spread over pods")
 def kubeflow(request: str, definition: str, share_numbers: list[int], shares: int) -> dsl.Artifact:
     """Trains, measures and registers one model.
@@ -35,8 +57,7 @@ def kubeflow(request: str, definition: str, share_numbers: list[int], shares: in
     checked = check(request=definition, data=data)
     prepared = split(request=definition, data=data, sides=read.outputs["sides"]).after(checked)
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
-    with dsl.ParallelFor(share_numbers, name="shares") as number:
-        searched = search(request=definition, rows=rows, signature=signature, share=number, shares=shares)
+    searched = spread(request=definition, rows=rows, signature=signature, share_numbers=share_numbers, shares=shares)
     chosen = choose(request=definition, rows=rows, signature=signature, shares=shares).after(searched)
     tuned = chosen.set_display_name("tune")
     exported = export(request=definition, rows=rows, signature=signature, model=tuned.outputs["model"])

@@ -20,6 +20,8 @@ IDS_AT_ONCE = 100
 """Runs in one filtered list: their ids stay well below the 8 KiB that proxies let an address have."""
 _SHOWN = 500
 _NOT_FOUND, _EXISTS = 5, 6
+_INVALID = ("Failed to validate workflow", "Failed to generate the ExecutionSpec")
+"""Of answers that say 500 and mean that the pipeline cannot be run; nothing was made then."""
 _NEVER = datetime.fromisoformat("1970-01-02T00:00:00+00:00")
 
 T = TypeVar("T")
@@ -275,7 +277,7 @@ class KubeflowApi:
             raise KubeflowTrouble("KubeflowNotFound", f"{message}: is the path of the endpoint right?")
         if status in {408, 429}:
             raise KubeflowTrouble("KubeflowBusy", message, after=after)
-        if status < 500:
+        if status < 500 or any(each in words for each in _INVALID):
             raise KubeflowRefused(message)
         raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True, after=after)
 

@@ -161,11 +161,15 @@ async def test_what_goes_wrong_is_said_and_tried_again(
         assert len(server.control()["versions"]) == 1
 
 
-async def test_what_it_does_not_take_is_told_by_the_next_look(server: Contract) -> None:
-    server.fault("POST /runs", "status", status=400, body={"code": 3, "message": "invalid v2 pipeline spec"})
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(400, "invalid v2 pipeline spec"), (500, "InternalServerError: Failed to validate workflow: invalid dependency")],
+)
+async def test_what_it_does_not_take_is_told_by_the_next_look(server: Contract, status: int, words: str) -> None:
+    server.fault("POST /runs", "status", status=status, body={"code": 13, "message": words})
     async with world(server) as at:
         await at.submit()
-        assert "invalid v2 pipeline spec" in (await at.look()).refused
+        assert words in (await at.look()).refused
         assert server.runs == []
 
 
