@@ -58,7 +58,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
 
     name: str
     role: Literal["Target", "Feature"]
-    kind: Literal["Numeric", "Categorical"]
+    kind: Literal["Numeric", "Categorical", "Datetime"]
     rows: int
     missing: int
     distinct: int

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import Distribution, bin_index
+from perennial.contracts.baseline import VALID, Distribution, bin_index
 
 _BELOW_AT = 2
 
@@ -45,6 +45,17 @@ class CategoryBins:
     def add(self, indices: NDArray[np.float64]) -> None:
         """Counts an array [n]."""
         _increase(self.counts, self._table[indices.astype(np.intp)])
+
+
+class DatetimeBins(CategoryBins):
+    """Counts dates, given as one of their parts, NaN where missing."""
+
+    def __init__(self, distribution: Distribution) -> None:
+        super().__init__(distribution, (VALID,))
+
+    def add(self, indices: NDArray[np.float64]) -> None:
+        """Counts an array [n]."""
+        super().add(np.where(np.isnan(indices), -1.0, 0.0))
 
 
 def _increase(counts: list[int], places: NDArray[np.intp]) -> None:

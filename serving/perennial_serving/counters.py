@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from perennial.contracts import names
 from perennial.contracts.baseline import JOINT, PREDICTION, Baseline, Distribution, Joint
 from perennial.contracts.joint import JointError
-from perennial_serving.bins import CategoryBins, NumericBins
+from perennial.contracts.signature import Input, starts, timed
+from perennial_serving.bins import CategoryBins, DatetimeBins, NumericBins
 from perennial_serving.exposition import family, header, rows, series
 from perennial_serving.model import Model, Prediction
 from perennial_serving.usage import Usage
@@ -110,12 +111,9 @@ class Counters:
     ) -> None:
         signature, baseline, labels = model.signature, model.baseline, model.labels
         by_name = {item.name: item for item in baseline.features}
-        self._features = [
-            NumericBins(by_name[item.name])
-            if item.kind == "Numeric"
-            else CategoryBins(by_name[item.name], item.categories)
-            for item in signature.inputs
-        ]
+        self._features = [_bins(item, by_name[item.name]) for item in signature.inputs]
+        self._places = starts(signature.inputs)[:-1]
+        self._timed = timed(signature.inputs)
         self._prediction = NumericBins(baseline.prediction)
         self._joint = JointBins(baseline.joint) if baseline.joint else None
         self._calibration = Calibration(baseline.calibration)
@@ -181,9 +179,11 @@ class Counters:
         predicted = np.array([label for _, prediction in self._answered for label in prediction.predicted])
         positive = np.array([p for _, prediction in self._answered for p in prediction.positive])
         self._answered, self._rows = [], 0
-        for counter, column in zip(self._features, matrix.T, strict=True):
-            counter.add(column)
+        for counter, place in zip(self._features, self._places, strict=True):
+            counter.add(matrix[:, place])
         if self._joint:
+            if self._timed:
+                matrix[:, self._timed] = np.nan  # as in training
             self._joint.add(matrix)
         self._prediction.add(positive)
         self._predicted += np.bincount(predicted, minlength=self._width)
@@ -295,6 +295,12 @@ class Counters:
             total += count
             cumulative.append(total)
         yield from rows(self._keys.durations, [*cumulative, self._duration_sum, total], zero=zero)
+
+
+def _bins(item: Input, distribution: Distribution) -> NumericBins | CategoryBins:
+    if item.kind == "Numeric":
+        return NumericBins(distribution)
+    return DatetimeBins(distribution) if item.kind == "Datetime" else CategoryBins(distribution, item.categories)
 
 
 class _Keys:

@@ -63,7 +63,7 @@ class V1:
     def __init__(self, signature: Signature) -> None:
         self._decode = msgspec.json.Decoder(_V1Request).decode
         self._names = [item.name for item in signature.inputs]
-        self._datatypes = {item.name: "BYTES" if item.kind == "Categorical" else "FP64" for item in signature.inputs}
+        self._datatypes = {item.name: "FP64" if item.kind == "Numeric" else "BYTES" for item in signature.inputs}
 
     def parse(self, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> InferRequest:
         """See :class:`Dialect`."""

@@ -14,7 +14,7 @@ from perennial_serving.model import Model, Prediction
 from perennial_serving.protocol import InferRequest, InferResponse, OutputTensor
 from perennial_serving.scorers import ModelError
 from perennial_serving.settings import Settings
-from perennial_serving.usual import UsualReader, UsualWriter
+from perennial_serving.usual import UsualWriter, reader
 
 FAILED = "the predictor could not answer; its log says why"
 """What is told of an error that nobody foresaw."""
@@ -50,7 +50,7 @@ class Inference:
     ) -> None:
         self.settings, self.model, self.feedback, self._mirror = settings, model, feedback, mirror
         self._counters, self._batcher = counters, batcher
-        self._reader = UsualReader(model.signature)
+        self._reader = reader(model.signature)
         self._writer = UsualWriter(settings.model, settings.version, model.signature.classes)
         self._deadline = settings.deadline_seconds or inf
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.contracts.datetimes import DatetimePart, parts_of
 from perennial.contracts.signature import Input, Signature, category_of
 from perennial_serving.protocol import InputTensor
 
@@ -47,7 +48,8 @@ class _Refused(ValueError):
 
 Rows = list[list[float | None]] | NDArray[np.float64]
 """Decoded rows [N,F] in signature order: numbers as they were sent (None or NaN where missing), categories as their
-index (-1 where missing). Lists below :data:`MANY_ROWS` rows, an array from there on."""
+index (-1 where missing), the parts of a date one behind the other (NaN where missing). Lists below :data:`MANY_ROWS`
+rows, an array from there on."""
 
 
 def _names(values: Iterable[str]) -> str:
@@ -141,6 +143,38 @@ class CategoricalInput:
         return decoded
 
 
+class DatetimeInput:
+    """Decodes dates to their parts; its answers are of several columns."""
+
+    datatypes = _NUMBERS | {"BYTES"}
+
+    def __init__(self, parts: tuple[DatetimePart, ...]) -> None:
+        self._parts, self._missing = parts, [nan] * len(parts)
+
+    def one(self, value: Any) -> list[float]:
+        """The parts of one date, all NaN where it is missing. Raises ValueError."""
+        if value is None or value != value:  # noqa: PLR0124 - NaN
+            return self._missing
+        return parts_of(value if isinstance(value, str) else "", self._parts)
+
+    def few(self, values: list[Any]) -> list[list[float]]:
+        """The parts, by row. Raises _Refused."""
+        decoded, wrong = [], []
+        for value in values:
+            try:
+                decoded.append(self.one(value))
+            except ValueError:
+                wrong.append(value)
+        if wrong:
+            said = 'is no ISO 8601 date such as "2026-05-31" or "2026-05-31T08:30:00Z"'
+            raise _Refused(len(wrong), f"{_shown(wrong[0])} {said}")
+        return decoded
+
+    def many(self, values: list[Any]) -> NDArray[np.float64]:
+        """The same as an array [n,P]."""
+        return np.array(self.few(values), dtype=np.float64)
+
+
 def numbers_like(category: str) -> list[float]:
     """The numbers that a caller may send in place of the text ``category``."""
     try:
@@ -175,9 +209,11 @@ class Decoder:
         self._names = [item.name for item in signature.inputs]
         self._index = {name: place for place, name in enumerate(self._names)}
         self._inputs = [_input(item) for item in signature.inputs]
+        self._dated = any(item.kind == "Datetime" for item in signature.inputs)
 
     def decode(self, tensors: list[InputTensor]) -> Rows:
-        """Either one tensor ``features`` [N,F] in signature order, or one tensor [N] or [N,1] for each feature.
+        """Either one tensor ``features`` [N,F] in signature order, where no feature is a date, or one tensor [N] or
+        [N,1] for each feature.
 
         Raises :class:`InputError` with all that is wrong.
         """
@@ -189,6 +225,8 @@ class Decoder:
 
     def _split(self, tensor: InputTensor) -> tuple[int, list[list[Any]]]:
         width = len(self._names)
+        if self._dated:
+            raise InputError(f"{TENSOR}: a date is no number; send a tensor for each of {_names(self._names)}")
         if len(tensor.shape) != 2 or tensor.shape[1] != width or tensor.shape[0] < 1:
             raise InputError(f"{TENSOR}: shape {tensor.shape} is not [N,{width}] with at least one row")
         if tensor.datatype not in _NUMBERS:
@@ -274,6 +312,8 @@ class Decoder:
             raise InputError("; ".join(problems), invalid)
         if many:
             return np.column_stack(decoded).astype(np.float64, copy=False)
+        if self._dated:
+            return [_flat_row(row) for row in zip(*decoded, strict=True)]
         return list(map(list, zip(*decoded, strict=True)))
 
     def _unknown(self, name: str) -> str:
@@ -284,5 +324,11 @@ class Decoder:
         return f"unknown input {_shown(name)}{hint}"
 
 
-def _input(item: Input) -> NumericInput | CategoricalInput:
+def _flat_row(row: Iterable[Any]) -> list[float | None]:
+    return list(chain.from_iterable(value if type(value) is list else (value,) for value in row))
+
+
+def _input(item: Input) -> NumericInput | CategoricalInput | DatetimeInput:
+    if item.kind == "Datetime":
+        return DatetimeInput(item.parts)
     return NumericInput() if item.kind == "Numeric" else CategoricalInput(item.categories)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perennial.contracts.baseline import VALUE, Baseline, Joint
 from perennial.contracts.names import FILE_BASELINE, FILE_MODEL, FILE_SIGNATURE, FILE_SKOPS
-from perennial.contracts.signature import Signature
+from perennial.contracts.signature import Signature, by_column
 from perennial_serving.inputs import Decoder, InputError, Rows
 from perennial_serving.protocol import InputTensor
 from perennial_serving.scorers import ModelError, OnnxScorer, Scorer
@@ -195,7 +195,8 @@ def _check(signature: Signature, baseline: Baseline) -> None:
         raise ModelError(f"{FILE_SIGNATURE}: no positive class among {signature.classes}")
     counted = {item.name: item.kind for item in baseline.features}
     for item in signature.inputs:
-        if counted.get(item.name) != item.kind:
+        # Of a date is counted whether it is one.
+        if counted.get(item.name) != ("Categorical" if item.kind == "Datetime" else item.kind):
             raise ModelError(f"{FILE_BASELINE}: has no {item.kind} feature {item.name!r}, which the signature names")
 
 
@@ -217,9 +218,10 @@ def _check_regression(signature: Signature, baseline: Baseline) -> None:
 
 
 def _check_joint(signature: Signature, joint: Joint) -> None:
-    width = [len(signature.inputs)] * (3 + len(joint.axes))
-    wanted = [len(item.categories) + 1 if item.kind == "Categorical" else 0 for item in signature.inputs]
+    columns = by_column(signature.inputs)
+    width = [len(columns)] * (3 + len(joint.axes))
+    wanted = [len(item.categories) + 1 if item.kind == "Categorical" else 0 for item in columns]
     if list(map(len, (joint.centre, joint.scale, joint.shares, *joint.axes))) != width or not joint.axes:
-        raise ModelError(f"{FILE_BASELINE}: joint is not of the {len(signature.inputs)} features of the signature")
+        raise ModelError(f"{FILE_BASELINE}: joint is not of the {len(columns)} columns of the signature")
     if list(map(len, joint.shares)) != wanted:
         raise ModelError(f"{FILE_BASELINE}: joint has other categories than the signature")

@@ -98,8 +98,12 @@ def labels_of(edges: tuple[float, ...]) -> tuple[str, ...]:
     return (*regular[:-1], f"[{texts[-2]},{texts[-1]}]")
 
 
-def categorical(name: str, texts: NDArray[np.object_], chunks: Chunks | None = None) -> Distribution:
-    """The distribution of category texts (None: missing): the most frequent by name, the others together."""
+def categorical(
+    name: str, texts: NDArray[np.object_], chunks: Chunks | None = None, invalid: NDArray[np.bool_] | None = None
+) -> Distribution:
+    """The distribution of category texts (None: missing): the most frequent by name, the others together; where
+    ``invalid`` [N], there was something else.
+    """
     # In an array of NumPy's own texts each would take the room of the longest.
     counts = Counter(text for text in texts if text is not None)
     by_count = sorted(counts, key=lambda text: (-counts[text], text))
@@ -107,6 +111,8 @@ def categorical(name: str, texts: NDArray[np.object_], chunks: Chunks | None = N
     bins = (MISSING, INVALID, *top, OTHER)
     place_of = {None: 0, **{text: place for place, text in enumerate(top, _FIRST_CATEGORY)}}
     places = np.array([place_of.get(text, len(bins) - 1) for text in texts], dtype=np.int64)
+    if invalid is not None:
+        places[invalid] = _INVALID_AT
     return _distribution(name, "Categorical", bins, places, chunks)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.contracts.baseline import PREDICTION_EDGES, VALUE, Baseline, Distribution
+from perennial.contracts.baseline import PREDICTION_EDGES, VALID, VALUE, Baseline, Distribution
 from perennial.contracts.signature import Input, Signature
 from perennial_components.baseline.bins import categorical, counted, numeric, quantiles_of
 from perennial_components.baseline.calibration import calibration_points
@@ -14,6 +14,7 @@ from perennial_components.baseline.grid import grid_edges, grid_labels
 from perennial_components.baseline.joint import joint_of
 from perennial_components.baseline.losses import loss_points
 from perennial_components.records import Evaluation
+from perennial_components.split.encoding import undated
 from perennial_components.storage import Encoded, OutOfFold
 from perennial_components.table import category_texts, numbers, unix_seconds, unreadable
 
@@ -59,6 +60,9 @@ def _feature(item: Input, table: pd.DataFrame, chunks: Chunks | None) -> Distrib
     column = table[item.name]
     if item.kind == "Categorical":
         return categorical(item.name, category_texts(column), chunks)
+    if item.kind == "Datetime":
+        texts = np.array([VALID if there else None for there in column.notna()], dtype=object)
+        return categorical(item.name, texts, chunks, undated(column))
     values, invalid = numbers(column), unreadable(column)
     values[invalid] = np.nan
     found = numeric(item.name, values, invalid, chunks)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from perennial.contracts.baseline import JOINT, Distribution, Joint
 from perennial.contracts.joint import JointError, Substitution, standardised
-from perennial.contracts.signature import Signature
+from perennial.contracts.signature import Signature, by_column, timed
 from perennial_components.baseline.bins import numeric
 from perennial_components.baseline.chunks import Chunks
 from perennial_components.threads import threads_for
@@ -21,10 +21,15 @@ _DECIMALS = 9
 
 
 def joint_of(signature: Signature, features: NDArray[np.float32], chunks: Chunks | None = None) -> Joint | None:
-    """The joint distribution of the tensor's rows [N, F]; None where fewer than two columns vary."""
+    """The joint distribution of the tensor's rows [N, F]; None where fewer than two columns vary. The parts of dates
+    are left out, as missing: they change with time by themselves.
+    """
+    if moving := timed(signature.inputs):
+        features = features.copy()
+        features[:, moving] = np.nan
     shares = tuple(
         _shares(features[:, place], len(item.categories)) if item.kind == "Categorical" else ()
-        for place, item in enumerate(signature.inputs)
+        for place, item in enumerate(by_column(signature.inputs))
     )
     with threads_for(len(features)):
         values = Substitution(shares)(features)

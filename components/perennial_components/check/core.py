@@ -14,7 +14,7 @@ from perennial_components.check.schema import schema_of
 from perennial_components.failure import RunError
 from perennial_components.prepare.core import impossible, value_steps
 from perennial_components.records import Checked
-from perennial_components.split.encoding import target_labels
+from perennial_components.split.encoding import target_labels, undated
 from perennial_components.table import numbers, unix_seconds, unreadable
 from perennial_components.tune.auto import resolved
 
@@ -96,6 +96,19 @@ def _unusable(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
             yield f"column {name!r} is declared numeric, but none of its values is a number, for example {example}"
         beyond = np.isfinite(numbers(column)) & (np.abs(numbers(column)) > _LARGEST)
         yield from map(str, _failing(name, f"at most {_LARGEST:.4g} in size: a feature is a float32", column, beyond))
+    for each in request.datetime:
+        yield from _dates(each.column, table[each.column])
+
+
+def _dates(name: str, column: Any) -> Iterator[str]:
+    present = column.dropna()
+    if len(present) and undated(present).all():
+        cast = "; data.prepare's cast to Datetime makes Unix seconds of a date: leave it out"
+        seconds = cast if np.isfinite(numbers(present)).any() else ""
+        yield (
+            f"column {name!r} is declared datetime, but none of its values is an ISO 8601 date, for example"
+            f" {_short(str(present.iloc[0]))}{seconds}"
+        )
 
 
 def _times(name: str, table: pd.DataFrame) -> Iterator[str]:
@@ -118,6 +131,7 @@ def _steps(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
         return
     inputs = [Input(name, "Numeric") for name in found.numeric]
     inputs += [Input(name, "Categorical") for name in found.categorical]
+    inputs += [Input(each.column, "Datetime", parts=each.parts) for each in found.datetime]
     yield from impossible(tuple(inputs), request.prepare)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.contracts.request import RunRequest
-from perennial.contracts.signature import Input, Signature, category_of
+from perennial.contracts.signature import Input, Signature, by_column, category_of, starts
 from perennial_components.check.alone import FINE, Truth, alone, association
 from perennial_components.check.repeats import duplicates, feature_hashes, shared
 from perennial_components.records import ColumnProfile, Finding, Profile
@@ -31,7 +31,8 @@ def profile_of(request: RunRequest, table: pd.DataFrame, rows: Encoded, signatur
     truth = Truth.of(rows, len(signature.classes))
     columns = [_target(request, table, signature)]
     columns += [
-        _feature(item, table[item.name], rows.features[:, place], truth) for place, item in enumerate(signature.inputs)
+        _feature(item, table[item.name], rows.features[:, place : place + item.width], truth)
+        for item, place in zip(signature.inputs, starts(signature.inputs), strict=False)
     ]
     hashes = feature_hashes(rows.features)
     repeated, both = duplicates(table, hashes), shared(hashes, rows.held)
@@ -55,7 +56,13 @@ def _target(request: RunRequest, table: pd.DataFrame, signature: Signature) -> C
 
 def _feature(item: Input, column: Any, encoded: NDArray[np.float32], truth: Truth) -> ColumnProfile:
     described = _described(item.name, "Feature", item.kind, column)
-    encoded = np.ascontiguousarray(encoded)
+    if item.kind == "Datetime":
+        told = [
+            alone(each, np.ascontiguousarray(part), truth)
+            for each, part in zip(by_column([item]), encoded.T, strict=True)
+        ]
+        return msgspec.structs.replace(described, alone=max((each for each in told if each is not None), default=None))
+    encoded = np.ascontiguousarray(encoded[:, 0])
     related, measure = association(item, encoded, truth)
     return msgspec.structs.replace(described, association=related, measure=measure, alone=alone(item, encoded, truth))
 
@@ -76,6 +83,8 @@ def _described(name: str, role: Any, kind: Any, column: Any) -> ColumnProfile:
             mean=float(values.mean()), deviation=float(values.std()), edges=tuple(edges.tolist()),
             counts=tuple(counts.tolist()),
         )  # fmt: skip
+    if kind == "Datetime":
+        return ColumnProfile(**common, distinct=int(column.nunique()))
     counted = _categories(column)
     top = tuple((value, rows) for value, rows in counted.most_common(_TOP) if rows >= _LEAST_TOLD)
     others = len(column) - missing - sum(rows for _, rows in top)
@@ -128,9 +137,14 @@ def _of_feature(column: ColumnProfile) -> Iterator[Finding]:
         yield Finding("Leakage", column.name, said)
     if column.distinct <= 1:
         yield Finding("Constant", column.name, "it is the same in every row and tells nothing")
-    elif known > FINE and column.distinct > _IDENTIFYING * known and (column.kind == "Categorical" or _counts(column)):
+    elif known > FINE and column.distinct > _IDENTIFYING * known and _names(column):
         said = f"{column.distinct} values in {known} rows: it names rows rather than describes them"
         yield Finding("Identifier", column.name, said)
+
+
+def _names(column: ColumnProfile) -> bool:
+    """Whether a value of its own in each row is a name: dates and most numbers have such values, too."""
+    return column.kind == "Categorical" or (column.kind == "Numeric" and _counts(column))
 
 
 def _counts(column: ColumnProfile) -> bool:

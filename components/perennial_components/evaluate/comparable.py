@@ -11,6 +11,7 @@ import pandas as pd
 from perennial.contracts.prepare import Cast, Rename, Step
 from perennial.contracts.request import Target
 from perennial.contracts.signature import Input, Signature, category_of
+from perennial_components.split.encoding import undated
 from perennial_components.table import category_texts, unreadable
 
 
@@ -48,8 +49,13 @@ def untaken(signature: Signature, rows: pd.DataFrame) -> Iterator[str]:
     for item in signature.inputs:
         there = int(rows[item.name].notna().sum())
         if there and len(_unknown(item, rows[item.name])) == there:
-            known = f"one of {', '.join(item.categories[:5])}" if item.kind == "Categorical" else "a number"
-            yield f"its input {item.name!r} is {known}, and no held-out row has such a value"
+            yield f"its input {item.name!r} is {_known(item)}, and no held-out row has such a value"
+
+
+def _known(item: Input) -> str:
+    if item.kind == "Categorical":
+        return f"one of {', '.join(item.categories[:5])}"
+    return "a date" if item.kind == "Datetime" else "a number"
 
 
 def _unknown(item: Input, column: Any) -> list[str]:
@@ -59,7 +65,7 @@ def _unknown(item: Input, column: Any) -> list[str]:
     if item.kind == "Categorical":
         texts = pd.Series(category_texts(column), dtype=object).dropna()
         return list(texts[~texts.isin(item.categories)])
-    return []
+    return [str(cell) for cell in column[undated(column)]]
 
 
 def _made(steps: tuple[Step, ...], name: str) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.contracts.result import LOWER_IS_BETTER
-from perennial.contracts.signature import Signature
+from perennial.contracts.signature import Signature, starts
 from perennial_components.evaluate.metrics import score
 from perennial_components.inference import answers_of
 from perennial_components.records import Importance
@@ -20,7 +20,8 @@ _CELLS = 400_000_000
 def importance(
     signature: Signature, model: bytes, features: NDArray[np.float32], target: NDArray[Any], metric: str, seed: int
 ) -> tuple[Importance, ...]:
-    """How much worse ``metric`` gets where one column of ``features`` [N, F] is permuted, the greatest first.
+    """How much worse ``metric`` gets where one input's columns of ``features`` [N, F] are permuted, together, the
+    greatest first.
 
     Measured on a seeded choice of at most ``ROWS`` rows. Empty where the metric is undefined on them.
     """
@@ -31,9 +32,10 @@ def importance(
     features, target = features[kept], target[kept]
     usual = _score(signature, target, answers_of(signature.task, model, features), metric)
     found = []
-    for place, item in enumerate(signature.inputs):
+    for item, place in zip(signature.inputs, starts(signature.inputs), strict=False):
+        own = slice(place, place + item.width)
         changed = np.tile(features, (REPEATS, 1))
-        changed[:, place] = np.concatenate([random.permutation(features[:, place]) for _ in range(REPEATS)])
+        changed[:, own] = np.concatenate([random.permutation(features[:, own]) for _ in range(REPEATS)])
         answers = np.split(answers_of(signature.task, model, changed), REPEATS)
         drops = np.array([usual - _score(signature, target, each, metric) for each in answers])
         found.append(Importance(item.name, float(drops.mean()), float(drops.std())))

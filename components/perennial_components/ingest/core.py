@@ -93,6 +93,7 @@ def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
         request.target.column,
         *request.numeric,
         *request.categorical,
+        *(each.column for each in request.datetime),
         *request.slices,
         *(check.column for check in request.checks),
         *((request.time,) if request.time else ()),

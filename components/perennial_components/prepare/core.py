@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from perennial.contracts.prepare import Bucket, Clip, Log, Ratio, Step, ValueStep
 from perennial.contracts.request import RunRequest
-from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature
+from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature, starts
 from perennial_components.failure import RunError, nearest
 
 
@@ -67,8 +67,9 @@ def values(request: RunRequest, signature: Signature, features: NDArray[np.float
     if not steps:
         return features
     inputs = prepared(signature, request).inputs
-    places = {item.name: place for place, item in enumerate(inputs)}
-    found = np.empty((len(features), len(inputs)), dtype=np.float32)
+    *columns, width = starts(inputs)
+    places = {item.name: place for item, place in zip(inputs, columns, strict=True)}
+    found = np.empty((len(features), width), dtype=np.float32)
     found[:, : features.shape[1]] = features
     for step in steps:
         if isinstance(step, Ratio):

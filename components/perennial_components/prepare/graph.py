@@ -6,7 +6,7 @@ from onnx import helper, numpy_helper
 
 from perennial.contracts.prepare import Bucket, Clip, Log, Ratio, ValueStep
 from perennial.contracts.request import RunRequest
-from perennial.contracts.signature import MISSING_CATEGORY, Signature
+from perennial.contracts.signature import MISSING_CATEGORY, Signature, starts
 from perennial_components.prepare.core import prepared, value_steps
 
 INPUT, _OUTPUT = "features", "prepared_features"
@@ -23,7 +23,8 @@ def with_values(model: bytes, request: RunRequest, signature: Signature) -> byte
         return model
     proto = onnx.load_from_string(model)
     given = [item.name for item in signature.inputs]
-    prefix = _Prefix(given)
+    *columns, width = starts(signature.inputs)
+    prefix = _Prefix(dict(zip(given, columns, strict=True)), width)
     for step in steps:
         prefix.add(step)
     nodes, constants = prefix.finished([item.name for item in prepared(signature, request).inputs[len(given) :]])
@@ -33,18 +34,20 @@ def with_values(model: bytes, request: RunRequest, signature: Signature) -> byte
     del proto.graph.node[:]
     proto.graph.node.extend([*nodes, *own])
     proto.graph.initializer.extend(constants)
-    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = len(signature.inputs)
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = width
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
 class _Prefix:
-    """The nodes so far; ``names`` are those of the columns that are served, in the tensor's order."""
+    """The nodes so far; ``places`` are the first columns of what is served, in the tensor's order, ``width`` is the
+    tensor's.
+    """
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, places: dict[str, int], width: int) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
-        self._places = {name: place for place, name in enumerate(names)}
+        self._places, self._width = places, width
         self._changed: dict[str, str] = {}
 
     def add(self, step: ValueStep) -> None:
@@ -77,7 +80,7 @@ class _Prefix:
                 columns += [self._slice(begin, place)] if begin < place else []
                 columns.append(self._changed[name])
                 begin = place + 1
-        columns += [self._slice(begin, len(self._places))] if begin < len(self._places) else []
+        columns += [self._slice(begin, self._width)] if begin < self._width else []
         columns += [self._changed[name] for name in added]
         self._nodes.append(helper.make_node("Concat", columns, [_OUTPUT], name="prepare_concat", axis=1))
         return self._nodes, self._constants

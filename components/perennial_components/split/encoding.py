@@ -6,15 +6,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from perennial.contracts.request import RunRequest, Target
+from perennial.contracts.datetimes import DatetimePart, parts_of
+from perennial.contracts.request import DatetimeFeature, RunRequest, Target
 from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature, category_of
 from perennial_components.table import category_texts, numbers
 
+_NO_PART: tuple[DatetimePart, ...] = ()
+
 
 def signature_of(request: RunRequest, table: pd.DataFrame) -> Signature:
-    """Inputs in the order of the request, numeric ones first; categories and classes are all that occur, as text."""
+    """Inputs in the order of the request, numeric ones first, then categories, then dates; categories and classes are
+    all that occur, as text.
+    """
     inputs = [_numeric_input(name, table[name]) for name in request.numeric]
     inputs += [_categorical_input(name, table[name]) for name in request.categorical]
+    inputs += [_datetime_input(each, table[each.column]) for each in request.datetime]
     if request.task == "Regression":
         return Signature("Regression", tuple(inputs), request.target.column, classes=(), positive=0)
     labels = target_labels(request.target, table[request.target.column])
@@ -46,7 +52,9 @@ def class_indices(classes: tuple[str, ...], labels: NDArray[np.object_]) -> NDAr
 
 
 def encode(signature: Signature, table: pd.DataFrame) -> NDArray[np.float32]:
-    """The tensor [N, F]: a number or NaN; a category's index, or -1 when it is missing or not in the signature."""
+    """The tensor [N, F]: a number or NaN; a category's index, or -1 when it is missing or not in the signature; the
+    parts of a date, a column each, all NaN when it is missing or none.
+    """
     columns = [_encode_column(item, table[item.name]) for item in signature.inputs]
     return np.column_stack(columns).astype(np.float32)
 
@@ -57,9 +65,34 @@ def _encode_column(item: Input, column: Any) -> NDArray[np.float64]:
         # What float32 cannot hold, and serving refuses, is missing.
         values[~(np.abs(values) <= np.finfo(np.float32).max)] = np.nan
         return values
+    if item.kind == "Datetime":
+        return datetime_parts(column, item.parts)
     places = {category: float(i) for i, category in enumerate(item.categories)}
     texts = category_texts(column)
     return np.array([MISSING_CATEGORY if text is None else places.get(text, MISSING_CATEGORY) for text in texts])
+
+
+def datetime_parts(column: Any, parts: tuple[DatetimePart, ...]) -> NDArray[np.float64]:
+    """The ``parts`` [N, P] of each cell by ``parts_of``, all NaN where it is missing or no date."""
+    codes, texts = pd.factorize(column)
+    missing = [np.nan] * len(parts)
+    found = [*(_parts(text, parts) or missing for text in texts), missing]
+    values = np.array(found, dtype=np.float64).reshape(len(found), len(parts))
+    return np.asarray(values[codes])
+
+
+def undated(column: Any) -> NDArray[np.bool_]:
+    """Where a cell [N] is there and is no date as ``parts_of`` takes them."""
+    codes, texts = pd.factorize(column)
+    wrong = np.array([*(_parts(text, _NO_PART) is None for text in texts), False], dtype=bool)
+    return np.asarray(wrong[codes])
+
+
+def _parts(text: str, parts: tuple[DatetimePart, ...]) -> list[float] | None:
+    try:
+        return parts_of(text, parts)
+    except ValueError:
+        return None
 
 
 def _numeric_input(name: str, column: Any) -> Input:
@@ -73,3 +106,9 @@ def _categorical_input(name: str, column: Any) -> Input:
     texts = pd.Series(category_texts(column)).dropna()
     common = str(texts.mode().iloc[0]) if len(texts) else None
     return Input(name=name, kind="Categorical", categories=tuple(sorted(set(texts))), example=common)
+
+
+def _datetime_input(feature: DatetimeFeature, column: Any) -> Input:
+    dates = column[~undated(column)].dropna().sort_values()
+    middle = str(dates.iloc[len(dates) // 2]) if len(dates) else None
+    return Input(name=feature.column, kind="Datetime", example=middle, parts=feature.parts)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from perennial.contracts.prepare import Rename
-from perennial.contracts.request import RunRequest
+from perennial.contracts.request import DatetimeFeature, RunRequest
 from perennial_components.failure import RunError, nearest
+from perennial_components.split.encoding import undated
 from perennial_components.table import category_texts, numbers
 
 FEW = 5
@@ -24,6 +25,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    datetime: tuple[DatetimeFeature, ...]
     left_out: dict[str, str]
 
 
@@ -35,23 +37,29 @@ def chosen(request: RunRequest, table: pd.DataFrame) -> Chosen:
     one that was meant would be trained on.
     """
     if request.auto is None:
-        return Chosen(request.numeric, request.categorical, {})
+        return Chosen(request.numeric, request.categorical, request.datetime, {})
     _require_excluded(request, request.auto.exclude, table)
-    by_kind: dict[str, list[str]] = {"Numeric": list(request.numeric), "Categorical": list(request.categorical)}
+    by_kind: dict[str, list[str]] = {
+        "Numeric": list(request.numeric),
+        "Categorical": list(request.categorical),
+        "Datetime": [each.column for each in request.datetime],
+    }
+    named = {name for names in by_kind.values() for name in names}
     roles = _roles(request)
     left_out = {}
     for name in table.columns:
-        if name in request.numeric or name in request.categorical:
+        if name in named:
             continue
         kind, why = ("", roles[name]) if name in roles else _judged(table[name])
         if kind:
             by_kind[kind].append(name)
         else:
             left_out[str(name)] = why
-    if not by_kind["Numeric"] and not by_kind["Categorical"]:
+    if not any(by_kind.values()):
         told = "; ".join(f"{name!r}: {why}" for name, why in list(left_out.items())[:10])
         raise RunError("DataRejected", f"features.auto finds no column that may be a feature ({told})")
-    return Chosen(tuple(by_kind["Numeric"]), tuple(by_kind["Categorical"]), left_out)
+    datetime = (*request.datetime, *map(DatetimeFeature, by_kind["Datetime"][len(request.datetime) :]))
+    return Chosen(tuple(by_kind["Numeric"]), tuple(by_kind["Categorical"]), datetime, left_out)
 
 
 def resolved(request: RunRequest, table: pd.DataFrame) -> RunRequest:
@@ -59,7 +67,9 @@ def resolved(request: RunRequest, table: pd.DataFrame) -> RunRequest:
     if request.auto is None:
         return request
     found = chosen(request, table)
-    return msgspec.structs.replace(request, numeric=found.numeric, categorical=found.categorical, auto=None)
+    return msgspec.structs.replace(
+        request, numeric=found.numeric, categorical=found.categorical, datetime=found.datetime, auto=None
+    )
 
 
 def _require_excluded(request: RunRequest, exclude: tuple[str, ...], table: pd.DataFrame) -> None:
@@ -99,6 +109,8 @@ def _judged(column: Any) -> tuple[str, str]:
     values = numbers(present)
     finite = values[np.isfinite(values)]
     if len(finite) < NEARLY_ALL * len(present):
+        if np.count_nonzero(undated(present)) <= (1 - NEARLY_ALL) * len(present):
+            return "Datetime", ""
         return _of_texts(len(texts), len(present))
     whole = bool(np.all(finite == np.floor(finite)))
     if whole and len(texts) == len(present) and np.ptp(finite) < _DENSE * len(present):

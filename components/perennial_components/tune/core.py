@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from perennial.contracts.request import Candidate, RunRequest
 from perennial.contracts.result import LOWER_IS_BETTER, METRICS, CandidateScore, Trial
-from perennial.contracts.signature import Signature
+from perennial.contracts.signature import Signature, by_column
 from perennial_components.evaluate.metrics import score
 from perennial_components.failure import RunError, nearest
 from perennial_components.prepare.core import prepared, values
@@ -120,6 +120,7 @@ def _begun(
     # What is served prepares the values itself: models are fitted on what comes of that.
     rows = msgspec.structs.replace(rows, features=values(request, signature, rows.features))
     signature = prepared(signature, request)
+    signature = msgspec.structs.replace(signature, inputs=by_column(signature.inputs))
     known = METRICS[request.task]
     if request.metric not in known:
         said = f"{request.task} has no metric {request.metric!r}{nearest(request.metric, known)}"

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from perennial.api.common import Column, Model, PositiveDuration, rules
 from perennial.api.evaluation import Metric
+from perennial.contracts.datetimes import PARTS, USUAL_PARTS, DatetimePart
 from perennial.contracts.request import CLASSIFIERS, REGRESSORS, Algorithm
 
 Scalar = Annotated[float | int | str | bool, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
@@ -22,16 +23,34 @@ class AutoFeatures(Model):
     )
 
 
+class DatetimeFeatureSpec(Model):
+    """A column of dates, and what of them the model sees."""
+
+    column: Column = Field(description="Its name.")
+    parts: list[DatetimePart] = Field(
+        default=list(USUAL_PARTS),
+        min_length=1,
+        max_length=len(PARTS),
+        description="Numbers, one a part: Month and Day from 1, Weekday 1 (Monday) to 7, Hour and Minute in UTC where "
+        "the time names an offset, 0 of a date alone.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class FeaturesSpec(Model):
     """The columns the model sees, and how they reach an estimator."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "size(self.numeric) + size(self.categorical) > 0 || has(self.auto)",
-                "name at least one feature in numeric or categorical, or give auto",
+                "size(self.numeric) + size(self.categorical) + size(self.datetime) > 0 || has(self.auto)",
+                "name at least one feature in numeric, categorical or datetime, or give auto",
             ),
             ("self.numeric.all(f, !(f in self.categorical))", "a feature is numeric or categorical, not both"),
+            (
+                "self.datetime.all(each, !(each.column in self.numeric) && !(each.column in self.categorical))",
+                "a feature of datetime is neither numeric nor categorical",
+            ),
             (
                 "!has(self.fill) || (has(self.imputation) && self.imputation == 'Constant')",
                 "fill is for imputation: Constant",
@@ -49,6 +68,13 @@ class FeaturesSpec(Model):
         max_length=200,
         description="Columns read as categories.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    datetime: list[DatetimeFeatureSpec] = Field(
+        default=[],
+        max_length=20,
+        description="Columns of ISO 8601 dates, with or without a time. Callers send one as text; the model sees its "
+        "parts.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
     )
     auto: AutoFeatures | None = None
     imputation: Literal["Median", "Mean", "MostFrequent", "Constant"] | None = Field(

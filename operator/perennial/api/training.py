@@ -78,13 +78,15 @@ class TrainingSpec(Model):
                 (
                     "!(self.data.target.column in self.features.numeric)"
                     " && !(self.data.target.column in self.features.categorical)"
+                    " && !self.features.datetime.exists(each, each.column == self.data.target.column)"
                 ),
                 "the target column must not be a feature",
             ),
             (
                 (
                     "!has(self.data.time) || (self.data.time != self.data.target.column"
-                    " && !(self.data.time in self.features.numeric) && !(self.data.time in self.features.categorical))"
+                    " && !(self.data.time in self.features.numeric) && !(self.data.time in self.features.categorical)"
+                    " && !self.features.datetime.exists(each, each.column == self.data.time))"
                 ),
                 "data.time must be neither a feature nor the target",
             ),
@@ -102,6 +104,10 @@ class TrainingSpec(Model):
                     " && !(has(self.engine.kubeflow.caching) && self.engine.kubeflow.caching))"
                 ),
                 "engine.kubeflow: shards and caching are for the built-in pipeline: yours says itself what is spread",
+            ),
+            (
+                "!has(self.data.source.feast) || self.engine.type != 'Kubeflow'",
+                "data.source.feast is for engine type Embedded: features are looked up before the run's own container",
             ),
             *_TASK_RULES,
         )

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from perennial.contracts.datetimes import USUAL_PARTS, DatetimePart
 from perennial.contracts.prepare import Step, ValueType
 from perennial.contracts.signature import Task
 
@@ -255,6 +256,13 @@ class OwnPipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     image: str
 
 
+class DatetimeFeature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A column of dates that the model sees by its ``parts``."""
+
+    column: str
+    parts: tuple[DatetimePart, ...] = USUAL_PARTS
+
+
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
@@ -299,3 +307,4 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     sql: SqlSource | None = None
     gates: Gates | None = None
     feast: FeastSource | None = None
+    datetime: tuple[DatetimeFeature, ...] = ()

@@ -1,8 +1,12 @@
 """A model's inputs and outputs: what a caller may send, and how it becomes the one tensor that the model takes."""
 
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Literal
 
 import msgspec
+
+from perennial.contracts.datetimes import DatetimePart
 
 Task = Literal["Classification", "Regression"]
 
@@ -11,18 +15,29 @@ MISSING_CATEGORY = -1.0
 _TRUTH = {"true": "1", "false": "0"}
 
 
-class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One feature, a column of the tensor ``features`` at its place in :attr:`Signature.inputs`.
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """One feature; its columns in the tensor ``features`` stand behind those of the inputs before it.
 
     ``categories`` are the values seen in training, as text, sorted; a Categorical value enters the tensor as its index
-    there, and as -1 when missing. A Numeric value enters as itself, and as NaN when missing. ``examples`` is one value
-    for the documentation.
+    there, and as -1 when missing. A Numeric value enters as itself, and as NaN when missing. A Datetime enters as its
+    ``parts``, a column each (see ``datetimes.parts_of``), all NaN when missing. ``example`` is one value for the
+    documentation. What is at its default is left out of the JSON.
     """
 
     name: str
-    kind: Literal["Numeric", "Categorical"]
+    kind: Literal["Numeric", "Categorical", "Datetime"]
     categories: tuple[str, ...] = ()
     example: float | str | None = None
+    parts: tuple[DatetimePart, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.kind == "Datetime") != bool(self.parts):
+            raise ValueError(f"input {self.name!r}: a Datetime has parts, and nothing else has")
+
+    @property
+    def width(self) -> int:
+        """How many columns of the tensor it is."""
+        return len(self.parts) if self.kind == "Datetime" else 1
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -39,6 +54,28 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     classes: tuple[str, ...]
     positive: int = 1
     threshold: float = 0.5
+
+
+def starts(inputs: Iterable[Input]) -> list[int]:
+    """The first column of each input in the tensor, and behind the last one how many columns there are."""
+    return [0, *accumulate(item.width for item in inputs)]
+
+
+def timed(inputs: tuple[Input, ...]) -> list[int]:
+    """The columns of the tensor that are parts of dates."""
+    found = zip(inputs, starts(inputs), strict=False)
+    return [place for item, start in found if item.kind == "Datetime" for place in range(start, start + item.width)]
+
+
+def by_column(inputs: Iterable[Input]) -> tuple[Input, ...]:
+    """The inputs as the tensor has them, one a column: each part of a Datetime is a Numeric one."""
+    return tuple(
+        each
+        for item in inputs
+        for each in (
+            (Input(f"{item.name} {part}", "Numeric") for part in item.parts) if item.kind == "Datetime" else (item,)
+        )
+    )
 
 
 def category_of(value: object) -> str:

@@ -147,11 +147,11 @@ def test_the_environment_is_checked(tmp_path: Path) -> None:
         (changed("baseline.json", features=[]), r"^baseline\.json: has no Numeric feature 'age'"),
         (
             changed("baseline.json", joint=JOINT | {"centre": [0.0]}),
-            r"^baseline\.json: joint is not of the 13 features",
+            r"^baseline\.json: joint is not of the 13 columns",
         ),
         (
             changed("baseline.json", joint=JOINT | {"axes": [[1.0]]}),
-            r"^baseline\.json: joint is not of the 13 features",
+            r"^baseline\.json: joint is not of the 13 columns",
         ),
         (
             changed("baseline.json", joint=JOINT | {"shares": [[]] * 13}),

@@ -39,6 +39,12 @@ def test_a_training_without_features_or_candidates_chooses_them() -> None:
     assert spec.candidates == []
 
 
+def test_dates_reach_the_run() -> None:
+    found = asked(features={"datetime": [{"column": "seen"}, {"column": "born", "parts": ["Year"]}]})
+    usual = contract.DatetimeFeature("seen", ("Month", "Weekday", "Hour"))
+    assert found.datetime == (usual, contract.DatetimeFeature("born", ("Year",)))
+
+
 def test_searches_and_preprocessing_reach_the_run() -> None:
     found = asked(
         features={"numeric": ["age"], "imputation": "Constant", "fill": -1, "scaling": "Robust", "encoding": "Target"},

@@ -143,6 +143,7 @@ def started(
         target=_target(spec.data),
         numeric=tuple(spec.features.numeric),
         categorical=tuple(spec.features.categorical),
+        datetime=tuple(contract.DatetimeFeature(each.column, tuple(each.parts)) for each in spec.features.datetime),
         checks=_checks(spec.data),
         split=split(spec),
         imbalance=spec.imbalance,
