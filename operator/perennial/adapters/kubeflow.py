@@ -20,7 +20,9 @@ IDS_AT_ONCE = 100
 """Runs in one filtered list: their ids stay well below the 8 KiB that proxies let an address have."""
 _SHOWN = 500
 _NOT_FOUND, _EXISTS = 5, 6
-_INVALID = ("Failed to validate workflow", "Failed to generate the ExecutionSpec")
+_INVALID = (
+    "Failed to validate workflow", "Failed to generate the ExecutionSpec", "InvalidInputError", "Invalid input error",
+)  # fmt: skip
 """Of answers that say 500 and mean that the pipeline cannot be run; nothing was made then."""
 _NEVER = datetime.fromisoformat("1970-01-02T00:00:00+00:00")
 
