@@ -212,6 +212,20 @@ def drift_report(name: str, output: str | None, *, opened: bool, timeout: float,
     report.save(report.run(_target(options), name, timeout), path, opened=opened)
 
 
+@group.command()
+@click.argument("training", required=False)
+@_place
+def doctor(training: str | None, **options: Any) -> None:
+    """Say what of the installation is wrong, for a namespace; TRAINING is the one ModelTraining to look at."""
+    from perennial.api.training import ModelTraining
+    from perennial.cli import cluster, doctor
+
+    kind, name = cluster.place(training, ModelTraining) if training else (ModelTraining, None)
+    if kind is not ModelTraining:
+        raise click.UsageError(f"doctor is about ModelTrainings, not a {kind.KIND}")
+    sys.exit(asyncio.run(doctor.examine(_target(options), name)))
+
+
 @group.group("lint")
 def lint_() -> None:
     """Say what is wrong with a file, before a run does."""
