@@ -58,7 +58,7 @@ class ColumnProfile(msgspec.Struct, frozen=True):
 
     name: str
     role: Literal["Target", "Feature"]
-    kind: Literal["Numeric", "Categorical", "Datetime"]
+    kind: Literal["Numeric", "Categorical", "Datetime", "Text"]
     rows: int
     missing: int
     distinct: int

@@ -47,8 +47,8 @@ class CategoryBins:
         _increase(self.counts, self._table[indices.astype(np.intp)])
 
 
-class DatetimeBins(CategoryBins):
-    """Counts dates, given as one of their parts, NaN where missing."""
+class ValidBins(CategoryBins):
+    """Counts dates and texts, given as the first of their columns, NaN where missing."""
 
     def __init__(self, distribution: Distribution) -> None:
         super().__init__(distribution, (VALID,))

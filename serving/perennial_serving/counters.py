@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from perennial.contracts import names
 from perennial.contracts.baseline import JOINT, PREDICTION, Baseline, Distribution, Joint
 from perennial.contracts.joint import JointError
-from perennial.contracts.signature import Input, starts, timed
-from perennial_serving.bins import CategoryBins, DatetimeBins, NumericBins
+from perennial.contracts.signature import Input, apart, starts
+from perennial_serving.bins import CategoryBins, NumericBins, ValidBins
 from perennial_serving.exposition import family, header, rows, series
 from perennial_serving.model import Model, Prediction
 from perennial_serving.usage import Usage
@@ -113,7 +113,7 @@ class Counters:
         by_name = {item.name: item for item in baseline.features}
         self._features = [_bins(item, by_name[item.name]) for item in signature.inputs]
         self._places = starts(signature.inputs)[:-1]
-        self._timed = timed(signature.inputs)
+        self._apart = apart(signature.inputs)
         self._prediction = NumericBins(baseline.prediction)
         self._joint = JointBins(baseline.joint) if baseline.joint else None
         self._calibration = Calibration(baseline.calibration)
@@ -182,8 +182,8 @@ class Counters:
         for counter, place in zip(self._features, self._places, strict=True):
             counter.add(matrix[:, place])
         if self._joint:
-            if self._timed:
-                matrix[:, self._timed] = np.nan  # as in training
+            if self._apart:
+                matrix[:, self._apart] = np.nan  # as in training
             self._joint.add(matrix)
         self._prediction.add(positive)
         self._predicted += np.bincount(predicted, minlength=self._width)
@@ -300,7 +300,7 @@ class Counters:
 def _bins(item: Input, distribution: Distribution) -> NumericBins | CategoryBins:
     if item.kind == "Numeric":
         return NumericBins(distribution)
-    return DatetimeBins(distribution) if item.kind == "Datetime" else CategoryBins(distribution, item.categories)
+    return ValidBins(distribution) if item.wide else CategoryBins(distribution, item.categories)
 
 
 class _Keys:

@@ -23,7 +23,7 @@ def inputs(inference: Inference) -> list[dict[str, Any]]:
             categories = {"parameters": {"categories": item.categories}}
             tensors.append({"name": item.name, "datatype": "BYTES", "shape": [-1], **categories})
         else:
-            datatype = "BYTES" if item.kind == "Datetime" else "FP64"
+            datatype = "BYTES" if item.wide else "FP64"
             tensors.append({"name": item.name, "datatype": datatype, "shape": [-1]})
     return tensors
 

@@ -5,10 +5,11 @@ has no such number. A column that is not there at all is an error: a forgotten c
 without an age.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from math import inf, nan, prod
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from perennial.contracts.datetimes import DatetimePart, parts_of
 from perennial.contracts.signature import Input, Signature, category_of
+from perennial.contracts.texts import TermCounts
 from perennial_serving.protocol import InputTensor
 
 TENSOR = "features"
@@ -48,8 +50,8 @@ class _Refused(ValueError):
 
 Rows = list[list[float | None]] | NDArray[np.float64]
 """Decoded rows [N,F] in signature order: numbers as they were sent (None or NaN where missing), categories as their
-index (-1 where missing), the parts of a date one behind the other (NaN where missing). Lists below :data:`MANY_ROWS`
-rows, an array from there on."""
+index (-1 where missing), the parts of a date or the counts of a text's terms one behind the other (NaN where missing).
+Lists below :data:`MANY_ROWS` rows, an array from there on."""
 
 
 def _names(values: Iterable[str]) -> str:
@@ -143,22 +145,25 @@ class CategoricalInput:
         return decoded
 
 
-class DatetimeInput:
-    """Decodes dates to their parts; its answers are of several columns."""
+class WideInput:
+    """Decodes text to several columns, all NaN where it is missing."""
 
     datatypes = _NUMBERS | {"BYTES"}
+    refusal: ClassVar[str]
 
-    def __init__(self, parts: tuple[DatetimePart, ...]) -> None:
-        self._parts, self._missing = parts, [nan] * len(parts)
+    def __init__(self, width: int, read: Callable[[str], list[float]]) -> None:
+        self._missing, self._read = [nan] * width, read
 
     def one(self, value: Any) -> list[float]:
-        """The parts of one date, all NaN where it is missing. Raises ValueError."""
+        """The columns of one value. Raises ValueError."""
         if value is None or value != value:  # noqa: PLR0124 - NaN
             return self._missing
-        return parts_of(value if isinstance(value, str) else "", self._parts)
+        if type(value) is str:
+            return self._read(value)
+        raise ValueError
 
     def few(self, values: list[Any]) -> list[list[float]]:
-        """The parts, by row. Raises _Refused."""
+        """The columns, by row. Raises _Refused."""
         decoded, wrong = [], []
         for value in values:
             try:
@@ -166,13 +171,35 @@ class DatetimeInput:
             except ValueError:
                 wrong.append(value)
         if wrong:
-            said = 'is no ISO 8601 date such as "2026-05-31" or "2026-05-31T08:30:00Z"'
-            raise _Refused(len(wrong), f"{_shown(wrong[0])} {said}")
+            raise _Refused(len(wrong), f"{_shown(wrong[0])} {self.refusal}")
         return decoded
 
     def many(self, values: list[Any]) -> NDArray[np.float64]:
-        """The same as an array [n,P]."""
+        """The same as an array [n,W]."""
         return np.array(self.few(values), dtype=np.float64)
+
+
+class DatetimeInput(WideInput):
+    """Decodes dates to their parts."""
+
+    refusal = 'is no ISO 8601 date such as "2026-05-31" or "2026-05-31T08:30:00Z"'
+
+    def __init__(self, parts: tuple[DatetimePart, ...]) -> None:
+        super().__init__(len(parts), partial(parts_of, parts=parts))
+
+
+class TextInput(WideInput):
+    """Decodes texts to the counts of their terms."""
+
+    refusal = "is no text"
+
+    def __init__(self, terms: tuple[str, ...]) -> None:
+        super().__init__(len(terms), TermCounts(terms))
+
+
+def wide_input(item: Input) -> WideInput:
+    """That of a Datetime or a Text."""
+    return DatetimeInput(item.parts) if item.kind == "Datetime" else TextInput(item.terms)
 
 
 def numbers_like(category: str) -> list[float]:
@@ -209,11 +236,11 @@ class Decoder:
         self._names = [item.name for item in signature.inputs]
         self._index = {name: place for place, name in enumerate(self._names)}
         self._inputs = [_input(item) for item in signature.inputs]
-        self._dated = any(item.kind == "Datetime" for item in signature.inputs)
+        self._wide = any(item.wide for item in signature.inputs)
 
     def decode(self, tensors: list[InputTensor]) -> Rows:
-        """Either one tensor ``features`` [N,F] in signature order, where no feature is a date, or one tensor [N] or
-        [N,1] for each feature.
+        """Either one tensor ``features`` [N,F] in signature order, where no feature is a date or a text, or one tensor
+        [N] or [N,1] for each feature.
 
         Raises :class:`InputError` with all that is wrong.
         """
@@ -225,8 +252,10 @@ class Decoder:
 
     def _split(self, tensor: InputTensor) -> tuple[int, list[list[Any]]]:
         width = len(self._names)
-        if self._dated:
-            raise InputError(f"{TENSOR}: a date is no number; send a tensor for each of {_names(self._names)}")
+        if self._wide:
+            raise InputError(
+                f"{TENSOR}: dates and texts are no numbers; send a tensor for each of {_names(self._names)}"
+            )
         if len(tensor.shape) != 2 or tensor.shape[1] != width or tensor.shape[0] < 1:
             raise InputError(f"{TENSOR}: shape {tensor.shape} is not [N,{width}] with at least one row")
         if tensor.datatype not in _NUMBERS:
@@ -312,7 +341,7 @@ class Decoder:
             raise InputError("; ".join(problems), invalid)
         if many:
             return np.column_stack(decoded).astype(np.float64, copy=False)
-        if self._dated:
+        if self._wide:
             return [_flat_row(row) for row in zip(*decoded, strict=True)]
         return list(map(list, zip(*decoded, strict=True)))
 
@@ -328,7 +357,7 @@ def _flat_row(row: Iterable[Any]) -> list[float | None]:
     return list(chain.from_iterable(value if type(value) is list else (value,) for value in row))
 
 
-def _input(item: Input) -> NumericInput | CategoricalInput | DatetimeInput:
-    if item.kind == "Datetime":
-        return DatetimeInput(item.parts)
+def _input(item: Input) -> NumericInput | CategoricalInput | WideInput:
+    if item.wide:
+        return wide_input(item)
     return NumericInput() if item.kind == "Numeric" else CategoricalInput(item.categories)

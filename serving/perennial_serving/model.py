@@ -195,8 +195,8 @@ def _check(signature: Signature, baseline: Baseline) -> None:
         raise ModelError(f"{FILE_SIGNATURE}: no positive class among {signature.classes}")
     counted = {item.name: item.kind for item in baseline.features}
     for item in signature.inputs:
-        # Of a date is counted whether it is one.
-        if counted.get(item.name) != ("Categorical" if item.kind == "Datetime" else item.kind):
+        # Of a date or a text is counted whether it is one.
+        if counted.get(item.name) != ("Categorical" if item.wide else item.kind):
             raise ModelError(f"{FILE_BASELINE}: has no {item.kind} feature {item.name!r}, which the signature names")
 
 

@@ -222,6 +222,8 @@ def value(item: Input) -> Schema:
     if item.kind == "Datetime":
         dates = [{"type": "string", "format": form} for form in ("date-time", "date")]
         return {"anyOf": [*dates, {"type": "null"}]}
+    if item.kind == "Text":
+        return {"type": ["string", "null"]}
     return _NUMBER
 
 
@@ -287,7 +289,7 @@ def _schemas(inference: Inference) -> Schema:
     }
     outputs = {name: every[name] for name in OUTPUTS[inference.model.signature.task]}
     row = {name: value(item) for name, item in zip((item.name for item in inputs), inputs, strict=True)}
-    dated = any(item.kind == "Datetime" for item in inputs)  # no matrix of numbers holds a date
+    wide = any(item.wide for item in inputs)  # no matrix of numbers holds a date or a text
     instances = [_list(items, minItems=1) for items in (_object(row), _row(list(row.values())))]
     wanted = _object({"name": {"enum": list(outputs)}}, parameters={"type": ["object", "null"]})
     return {
@@ -309,7 +311,7 @@ def _schemas(inference: Inference) -> Schema:
         "ModelReady": _object({"name": string, "ready": {"type": "boolean"}}),
         "IndexEntry": _object({"name": string, "version": string, "state": string, "reason": string}),
         "Inference": _object(
-            {"inputs": {"anyOf": [_columns(inference)] if dated else [_columns(inference), _matrix(inference)]}},
+            {"inputs": {"anyOf": [_columns(inference)] if wide else [_columns(inference), _matrix(inference)]}},
             id={"type": ["string", "null"]},
             outputs={"anyOf": [_list(wanted), {"type": "null"}]},
             parameters={"type": ["object", "null"]},

@@ -115,7 +115,7 @@ def page(document: dict[str, Any], inputs: tuple[Input, ...]) -> HTMLResponse:
 
 
 def _row(item: Input) -> str:
-    kind = {"Categorical": "category", "Datetime": "date"}.get(item.kind, "number")
+    kind = {"Categorical": "category", "Datetime": "date", "Text": "text"}.get(item.kind, "number")
     allowed = ", ".join(item.categories) if item.categories else ""
     cells = (item.name, kind, allowed, "" if item.example is None else str(item.example))
     return "<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells)

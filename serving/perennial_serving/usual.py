@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from perennial.contracts.signature import Input, Signature
-from perennial_serving.inputs import FLOAT32_MAX, PLAIN_DATATYPES, CategoricalInput, DatetimeInput
+from perennial_serving.inputs import FLOAT32_MAX, PLAIN_DATATYPES, CategoricalInput, wide_input
 
 _ABSENT: Any = object()
 _Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
@@ -79,13 +79,13 @@ class UsualReader:
         return UsualRequest(row, request.id)
 
 
-class DatedReader(UsualReader):
-    """Reads usual requests where some features are dates, each of several columns of the row."""
+class WideReader(UsualReader):
+    """Reads usual requests where some features are dates or texts, each of several columns of the row."""
 
     def __init__(self, signature: Signature) -> None:
         super().__init__(signature)
-        dates = [(at, DatetimeInput(item.parts)) for at, item in enumerate(signature.inputs) if item.kind == "Datetime"]
-        self._dates = dates[::-1]  # from the last: what stands before keeps its place
+        wide = [(place, wide_input(item)) for place, item in enumerate(signature.inputs) if item.wide]
+        self._wide = wide[::-1]  # from the last: what stands before keeps its place
 
     def read(self, body: bytes) -> UsualRequest | None:
         """See :class:`UsualReader`."""
@@ -93,8 +93,8 @@ class DatedReader(UsualReader):
         if request is None:
             return None
         try:
-            for place, date in self._dates:
-                request.row[place : place + 1] = date.one(request.row[place])
+            for place, item in self._wide:
+                request.row[place : place + 1] = item.one(request.row[place])
         except ValueError:
             return None
         return request
@@ -102,7 +102,7 @@ class DatedReader(UsualReader):
 
 def reader(signature: Signature) -> UsualReader:
     """That of the signature."""
-    return (DatedReader if any(item.kind == "Datetime" for item in signature.inputs) else UsualReader)(signature)
+    return (WideReader if any(item.wide for item in signature.inputs) else UsualReader)(signature)
 
 
 def _tensor(place: int, item: Input) -> type[msgspec.Struct]:

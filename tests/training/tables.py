@@ -87,6 +87,48 @@ async def rows_that_belong_together_stay_together_and_the_future_is_held_out(sch
     assert by_time["split"]["byTime"] == {"column": "seen", "from": "2026-03-01"}
 
 
+async def dates_and_words_tell_what_numbers_do_not(school: School) -> None:
+    """Nights and a word make people sick here. What learned of them serves, and meets one that knows the age alone."""
+    mine = school.story()
+    rows = [_visit(place) for place in range(400)]
+    await school.stage.upload("visits.csv", _csv(rows, list(rows[0])))
+    source = {"source": {"uri": f"{school.data}/visits.csv"}}
+    features = {
+        "numeric": ["age"], "categorical": [], "datetime": [{"column": "seen", "parts": ["Hour"]}],
+        "text": [{"column": "complaint", "maxTerms": 20}],
+    }  # fmt: skip
+    await mine.apply(data=source, features=features)
+    first = (await mine.registered())["metadata"]["name"]
+    async with mine.served(version={"name": first}) as served:
+        kinds = await served.inputs()
+        assert kinds == {"age": "FP64", "seen": "BYTES", "complaint": "BYTES"}
+        usual = {"age": "50", "seen": "2026-03-01T23:10:00Z", "complaint": "PAIN, chest"}
+        sick, same, well, unknown = await served.answers(
+            usual,
+            {**usual, "seen": "2026-03-02T01:10:00+02:00"},
+            {**usual, "seen": "2026-03-01T12:00:00Z", "complaint": "cough"},
+            {**usual, "seen": None, "complaint": None},
+        )
+        assert sick["probability"] == same["probability"], "one moment is one moment"
+        assert (sick["predicted"], well["predicted"]) == ("1", "0")
+        assert 0 < float(unknown["probability"]) < 1
+        await mine.apply(data=source, features={"numeric": ["age"]}, evaluation={"champion": {}})
+        found = await mine.ended(2)
+        champion = (await school.until("ModelVersion", found["version"], bool))["spec"]["record"]["champion"]
+        assert champion["version"] == first
+        assert champion["gain"]["value"] < -0.2, "it was asked about dates and words"
+
+
+def _visit(place: int) -> dict[str, str]:
+    night, pain = place % 3 == 0, place % 5 < 2
+    at = datetime(2026, 1, 1, 22 if night else 11, place % 60, tzinfo=UTC) + timedelta(days=place % 90)
+    words = f"{'chest pain' if pain else 'cough'} since {place % 7} days"
+    return {
+        "age": str(30 + place * 7 % 50), "seen": at.isoformat(), "complaint": words,
+        "num": str(int(night and pain if place % 20 else not (night and pain))),
+    }  # fmt: skip
+
+
 async def nothing_named_is_everything_tried_until_the_time_is_over(school: School) -> None:
     """No features and no candidates; rare classes' rows are repeated; far more trials than there is time for."""
     mine = school.story()

@@ -27,6 +27,7 @@ STORIES: list[Story] = [
     sources.a_web_server_that_is_away_is_waited_for,
     tables.all_that_fails_is_told_at_once_and_nothing_is_tried_again,
     tables.what_is_done_to_values_is_done_to_those_of_a_request,
+    tables.dates_and_words_tell_what_numbers_do_not,
     tables.rows_that_belong_together_stay_together_and_the_future_is_held_out,
     gates.a_failed_gate_makes_a_rejected_version_that_says_why,
     gates.a_namespace_insists_on_a_person_who_is_noted,

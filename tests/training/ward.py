@@ -185,13 +185,7 @@ class Served:
 
     async def answers(self, *rows: Json) -> list[Json]:
         """Each row's outputs: ``predicted`` and ``probability``."""
-        tensors = [
-            {
-                "name": name, "shape": [len(rows)], "datatype": "FP64",
-                "data": [None if row[name] in {None, ""} else float(row[name]) for row in rows],
-            }
-            for name in rows[0]
-        ]  # fmt: skip
+        tensors = [_tensor(name, [row[name] or None for row in rows]) for name in rows[0]]
         body = await self._post("infer", {"inputs": tensors})
         columns = {each["name"]: each["data"] for each in body["outputs"]}
         return [{name: values[place] for name, values in columns.items()} for place in range(len(rows))]
@@ -208,6 +202,15 @@ class Served:
             answer: Json = await raw.json()
         assert raw.status == 200, answer
         return answer
+
+
+def _tensor(name: str, values: list[Any]) -> Json:
+    """Numbers where all of the values are some, else texts."""
+    try:
+        values, datatype = [None if value is None else float(value) for value in values], "FP64"
+    except ValueError:
+        datatype = "BYTES"
+    return {"name": name, "shape": [len(values)], "datatype": datatype, "data": values}
 
 
 def run_of(status: Json, number: int) -> Json:

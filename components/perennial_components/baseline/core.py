@@ -60,9 +60,9 @@ def _feature(item: Input, table: pd.DataFrame, chunks: Chunks | None) -> Distrib
     column = table[item.name]
     if item.kind == "Categorical":
         return categorical(item.name, category_texts(column), chunks)
-    if item.kind == "Datetime":
+    if item.wide:
         texts = np.array([VALID if there else None for there in column.notna()], dtype=object)
-        return categorical(item.name, texts, chunks, undated(column))
+        return categorical(item.name, texts, chunks, undated(column) if item.kind == "Datetime" else None)
     values, invalid = numbers(column), unreadable(column)
     values[invalid] = np.nan
     found = numeric(item.name, values, invalid, chunks)

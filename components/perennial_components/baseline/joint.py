@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from perennial.contracts.baseline import JOINT, Distribution, Joint
 from perennial.contracts.joint import JointError, Substitution, standardised
-from perennial.contracts.signature import Signature, by_column, timed
+from perennial.contracts.signature import Signature, apart, by_column
 from perennial_components.baseline.bins import numeric
 from perennial_components.baseline.chunks import Chunks
 from perennial_components.threads import threads_for
@@ -22,11 +22,11 @@ _DECIMALS = 9
 
 def joint_of(signature: Signature, features: NDArray[np.float32], chunks: Chunks | None = None) -> Joint | None:
     """The joint distribution of the tensor's rows [N, F]; None where fewer than two columns vary. The parts of dates
-    are left out, as missing: they change with time by themselves.
+    and the counts of terms are left out, as missing: those change with time by themselves, these are mostly 0.
     """
-    if moving := timed(signature.inputs):
+    if others := apart(signature.inputs):
         features = features.copy()
-        features[:, moving] = np.nan
+        features[:, others] = np.nan
     shares = tuple(
         _shares(features[:, place], len(item.categories)) if item.kind == "Categorical" else ()
         for place, item in enumerate(by_column(signature.inputs))

@@ -132,6 +132,7 @@ def _steps(request: RunRequest, table: pd.DataFrame) -> Iterator[str]:
     inputs = [Input(name, "Numeric") for name in found.numeric]
     inputs += [Input(name, "Categorical") for name in found.categorical]
     inputs += [Input(each.column, "Datetime", parts=each.parts) for each in found.datetime]
+    inputs += [Input(each.column, "Text", terms=("any",)) for each in request.text]
     yield from impossible(tuple(inputs), request.prepare)
 
 

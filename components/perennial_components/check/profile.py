@@ -56,6 +56,8 @@ def _target(request: RunRequest, table: pd.DataFrame, signature: Signature) -> C
 
 def _feature(item: Input, column: Any, encoded: NDArray[np.float32], truth: Truth) -> ColumnProfile:
     described = _described(item.name, "Feature", item.kind, column)
+    if item.kind == "Text":
+        return described
     if item.kind == "Datetime":
         told = [
             alone(each, np.ascontiguousarray(part), truth)
@@ -83,7 +85,7 @@ def _described(name: str, role: Any, kind: Any, column: Any) -> ColumnProfile:
             mean=float(values.mean()), deviation=float(values.std()), edges=tuple(edges.tolist()),
             counts=tuple(counts.tolist()),
         )  # fmt: skip
-    if kind == "Datetime":
+    if kind in {"Datetime", "Text"}:
         return ColumnProfile(**common, distinct=int(column.nunique()))
     counted = _categories(column)
     top = tuple((value, rows) for value, rows in counted.most_common(_TOP) if rows >= _LEAST_TOLD)

@@ -55,7 +55,7 @@ def untaken(signature: Signature, rows: pd.DataFrame) -> Iterator[str]:
 def _known(item: Input) -> str:
     if item.kind == "Categorical":
         return f"one of {', '.join(item.categories[:5])}"
-    return "a date" if item.kind == "Datetime" else "a number"
+    return {"Datetime": "a date", "Text": "a text"}.get(item.kind, "a number")
 
 
 def _unknown(item: Input, column: Any) -> list[str]:
@@ -65,7 +65,7 @@ def _unknown(item: Input, column: Any) -> list[str]:
     if item.kind == "Categorical":
         texts = pd.Series(category_texts(column), dtype=object).dropna()
         return list(texts[~texts.isin(item.categories)])
-    return [str(cell) for cell in column[undated(column)]]
+    return [str(cell) for cell in column[undated(column)]] if item.kind == "Datetime" else []
 
 
 def _made(steps: tuple[Step, ...], name: str) -> tuple[str, list[str]]:

@@ -94,6 +94,7 @@ def _require_columns(request: RunRequest, columns: tuple[str, ...]) -> None:
         *request.numeric,
         *request.categorical,
         *(each.column for each in request.datetime),
+        *(each.column for each in request.text),
         *request.slices,
         *(check.column for check in request.checks),
         *((request.time,) if request.time else ()),

@@ -24,8 +24,8 @@ def split(request: RunRequest, table: pd.DataFrame, known: Sides | None = None) 
     Regression: are too few).
     """
     request = resolved(request, table)
-    signature = signature_of(request, table)
     found = known or sides(request, table)
+    signature = signature_of(request, table, found.held)
     if request.task == "Regression":
         return _of_numbers(request, table, signature, found), signature
     target = class_indices(signature.classes, target_labels(request.target, table[request.target.column]))

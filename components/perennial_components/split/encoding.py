@@ -1,5 +1,6 @@
 """From text to the one tensor that models take, by a signature."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from perennial.contracts.datetimes import DatetimePart, parts_of
-from perennial.contracts.request import DatetimeFeature, RunRequest, Target
+from perennial.contracts.request import DatetimeFeature, RunRequest, Target, TextFeature
 from perennial.contracts.signature import MISSING_CATEGORY, Input, Signature, category_of
+from perennial.contracts.texts import TermCounts, terms_of
+from perennial_components.failure import RunError
 from perennial_components.table import category_texts, numbers
 
 _NO_PART: tuple[DatetimePart, ...] = ()
+_EXAMPLE = 40
+"""About so long is the text that is shown for an example."""
 
 
-def signature_of(request: RunRequest, table: pd.DataFrame) -> Signature:
-    """Inputs in the order of the request, numeric ones first, then categories, then dates; categories and classes are
-    all that occur, as text.
+def signature_of(request: RunRequest, table: pd.DataFrame, held: NDArray[np.bool_] | None = None) -> Signature:
+    """Inputs in the order of the request, numeric ones first, then categories, dates and texts; categories and classes
+    are all that occur, as text, and terms all that do in rows that are not ``held`` out.
+
+    Raises RunError (DataRejected) for a column of texts without any term that is frequent enough.
     """
     inputs = [_numeric_input(name, table[name]) for name in request.numeric]
     inputs += [_categorical_input(name, table[name]) for name in request.categorical]
     inputs += [_datetime_input(each, table[each.column]) for each in request.datetime]
+    trained = slice(None) if held is None else ~held
+    inputs += [_text_input(each, table[each.column][trained]) for each in request.text]
     if request.task == "Regression":
         return Signature("Regression", tuple(inputs), request.target.column, classes=(), positive=0)
     labels = target_labels(request.target, table[request.target.column])
@@ -53,13 +62,12 @@ def class_indices(classes: tuple[str, ...], labels: NDArray[np.object_]) -> NDAr
 
 def encode(signature: Signature, table: pd.DataFrame) -> NDArray[np.float32]:
     """The tensor [N, F]: a number or NaN; a category's index, or -1 when it is missing or not in the signature; the
-    parts of a date, a column each, all NaN when it is missing or none.
+    parts of a date, a column each, all NaN when it is missing or none; the counts of a text's terms, alike.
     """
-    columns = [_encode_column(item, table[item.name]) for item in signature.inputs]
-    return np.column_stack(columns).astype(np.float32)
+    return np.column_stack([_encode_column(item, table[item.name]).astype(np.float32) for item in signature.inputs])
 
 
-def _encode_column(item: Input, column: Any) -> NDArray[np.float64]:
+def _encode_column(item: Input, column: Any) -> NDArray[np.floating[Any]]:
     if item.kind == "Numeric":
         values = numbers(column)
         # What float32 cannot hold, and serving refuses, is missing.
@@ -67,6 +75,8 @@ def _encode_column(item: Input, column: Any) -> NDArray[np.float64]:
         return values
     if item.kind == "Datetime":
         return datetime_parts(column, item.parts)
+    if item.kind == "Text":
+        return term_counts(column, item.terms)
     places = {category: float(i) for i, category in enumerate(item.categories)}
     texts = category_texts(column)
     return np.array([MISSING_CATEGORY if text is None else places.get(text, MISSING_CATEGORY) for text in texts])
@@ -79,6 +89,15 @@ def datetime_parts(column: Any, parts: tuple[DatetimePart, ...]) -> NDArray[np.f
     found = [*(_parts(text, parts) or missing for text in texts), missing]
     values = np.array(found, dtype=np.float64).reshape(len(found), len(parts))
     return np.asarray(values[codes])
+
+
+def term_counts(column: Any, terms: tuple[str, ...]) -> NDArray[np.float32]:
+    """How often each of the ``terms`` is in each cell [N, T] by ``TermCounts``, all NaN where it is missing."""
+    count, missing = TermCounts(terms), np.full(len(terms), np.nan, dtype=np.float32)
+    found = np.empty((len(column), len(terms)), dtype=np.float32)
+    for place, text in enumerate(column):
+        found[place] = count(text) if isinstance(text, str) else missing
+    return found
 
 
 def undated(column: Any) -> NDArray[np.bool_]:
@@ -112,3 +131,18 @@ def _datetime_input(feature: DatetimeFeature, column: Any) -> Input:
     dates = column[~undated(column)].dropna().sort_values()
     middle = str(dates.iloc[len(dates) // 2]) if len(dates) else None
     return Input(name=feature.column, kind="Datetime", example=middle, parts=feature.parts)
+
+
+def _text_input(feature: TextFeature, column: Any) -> Input:
+    """``column`` is that of the training rows: the terms that are in most of them, in the alphabet's order."""
+    texts = column.dropna()
+    rows = Counter(term for text in texts for term in set(terms_of(text)))
+    often = sorted((term for term in rows if rows[term] >= feature.min_rows), key=lambda term: (-rows[term], term))
+    if not often:
+        raise RunError(
+            "DataRejected",
+            f"features.text: column {feature.column!r} has no term of two letters or more that is in {feature.min_rows}"
+            " training rows (minRows)",
+        )
+    example = min(texts, key=lambda text: (abs(len(text) - _EXAMPLE), text))
+    return Input(feature.column, "Text", example=example, terms=tuple(sorted(often[: feature.max_terms])))

@@ -44,7 +44,7 @@ def chosen(request: RunRequest, table: pd.DataFrame) -> Chosen:
         "Categorical": list(request.categorical),
         "Datetime": [each.column for each in request.datetime],
     }
-    named = {name for names in by_kind.values() for name in names}
+    named = {name for names in by_kind.values() for name in names} | {each.column for each in request.text}
     roles = _roles(request)
     left_out = {}
     for name in table.columns:
@@ -55,7 +55,7 @@ def chosen(request: RunRequest, table: pd.DataFrame) -> Chosen:
             by_kind[kind].append(name)
         else:
             left_out[str(name)] = why
-    if not any(by_kind.values()):
+    if not any(by_kind.values()) and not request.text:
         told = "; ".join(f"{name!r}: {why}" for name, why in list(left_out.items())[:10])
         raise RunError("DataRejected", f"features.auto finds no column that may be a feature ({told})")
     datetime = (*request.datetime, *map(DatetimeFeature, by_kind["Datetime"][len(request.datetime) :]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler, TargetEncoder
@@ -34,9 +35,11 @@ def columns(
     numbers = [i for i in places if signature.inputs[i].kind == "Numeric" and np.isfinite(features[:, i]).any()]
     categories = [i for i in places if signature.inputs[i].kind == "Categorical"]
     known = [np.arange(MISSING_CATEGORY, len(signature.inputs[i].categories), dtype=np.float32) for i in categories]
+    texts = dict.fromkeys(item.name for item in signature.inputs if item.kind == "Text")
     parts = [
         ("numbers", _numeric(family, wanted), numbers),
         ("categories", _categorical(signature, known, family, wanted, seed), categories),
+        *((f"text{at}", _text(family), _of(signature, name)) for at, name in enumerate(texts)),
     ]
     return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
 
@@ -48,6 +51,16 @@ def _numeric(family: Family, wanted: Preprocessing) -> Any:
     if scaler := _scaler(family, wanted):
         steps.append(("scale", scaler))
     return Pipeline(steps) if steps else "passthrough"
+
+
+def _text(family: Family) -> Any:
+    """Of the counts of a text's terms, 0 where it is missing: TF-IDF with unit length, fitted on the rows of a fold."""
+    counts = SimpleImputer(strategy="constant", fill_value=0.0)
+    return Pipeline([("impute", counts), ("weigh", TfidfTransformer())]) if family == "Scaled" else counts
+
+
+def _of(signature: Signature, name: str) -> list[int]:
+    return [place for place, item in enumerate(signature.inputs) if item.kind == "Text" and item.name == name]
 
 
 def _scaler(family: Family, wanted: Preprocessing) -> Any:

@@ -37,19 +37,42 @@ class DatetimeFeatureSpec(Model):
     )
 
 
+class TextFeatureSpec(Model):
+    """A column of texts, and how many of its terms the model sees."""
+
+    column: Column = Field(description="Its name.")
+    max_terms: int = Field(
+        default=100,
+        ge=1,
+        le=500,
+        description="The terms that are in the most training rows are taken, so many at most.",
+    )
+    min_rows: int = Field(default=2, ge=1, le=1_000_000, description="A term is in so many training rows at least.")
+
+
 class FeaturesSpec(Model):
     """The columns the model sees, and how they reach an estimator."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "size(self.numeric) + size(self.categorical) + size(self.datetime) > 0 || has(self.auto)",
-                "name at least one feature in numeric, categorical or datetime, or give auto",
+                (
+                    "size(self.numeric) + size(self.categorical) + size(self.datetime) + size(self.text) > 0"
+                    " || has(self.auto)"
+                ),
+                "name at least one feature in numeric, categorical, datetime or text, or give auto",
             ),
             ("self.numeric.all(f, !(f in self.categorical))", "a feature is numeric or categorical, not both"),
             (
                 "self.datetime.all(each, !(each.column in self.numeric) && !(each.column in self.categorical))",
                 "a feature of datetime is neither numeric nor categorical",
+            ),
+            (
+                (
+                    "self.text.all(each, !(each.column in self.numeric) && !(each.column in self.categorical)"
+                    " && !self.datetime.exists(other, other.column == each.column))"
+                ),
+                "a feature of text is neither numeric, categorical nor datetime",
             ),
             (
                 "!has(self.fill) || (has(self.imputation) && self.imputation == 'Constant')",
@@ -74,6 +97,13 @@ class FeaturesSpec(Model):
         max_length=20,
         description="Columns of ISO 8601 dates, with or without a time. Callers send one as text; the model sees its "
         "parts.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+    )
+    text: list[TextFeatureSpec] = Field(
+        default=[],
+        max_length=5,
+        description="Columns of words, which the model sees by how often each of the usual terms is in them, weighted "
+        "by TF-IDF for estimators that depend on scale.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
     )
     auto: AutoFeatures | None = None

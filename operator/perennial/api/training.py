@@ -79,6 +79,7 @@ class TrainingSpec(Model):
                     "!(self.data.target.column in self.features.numeric)"
                     " && !(self.data.target.column in self.features.categorical)"
                     " && !self.features.datetime.exists(each, each.column == self.data.target.column)"
+                    " && !self.features.text.exists(each, each.column == self.data.target.column)"
                 ),
                 "the target column must not be a feature",
             ),
@@ -86,7 +87,8 @@ class TrainingSpec(Model):
                 (
                     "!has(self.data.time) || (self.data.time != self.data.target.column"
                     " && !(self.data.time in self.features.numeric) && !(self.data.time in self.features.categorical)"
-                    " && !self.features.datetime.exists(each, each.column == self.data.time))"
+                    " && !self.features.datetime.exists(each, each.column == self.data.time)"
+                    " && !self.features.text.exists(each, each.column == self.data.time))"
                 ),
                 "data.time must be neither a feature nor the target",
             ),

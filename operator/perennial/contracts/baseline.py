@@ -20,7 +20,7 @@ BELOW = "__below__"
 ABOVE = "__above__"
 OTHER = "__other__"
 VALID = "valid"
-"""All that is a date: of a Datetime nothing else is counted, for time goes on by itself."""
+"""All that is a date or a text: nothing else is counted of them, for time goes on by itself and few texts are alike."""
 JOINT, PREDICTION, LABEL = "__joint__", "__prediction__", "__label__"
 """What is judged beside the features: how they hang together, what is predicted, what turns out to be true."""
 
@@ -43,8 +43,9 @@ class Distribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     chunk of time, oldest first, without the chunks in which nothing was counted (see :class:`Baseline`).
 
     Numeric bins: MISSING, INVALID, BELOW, the regular ones in order, ABOVE. Categorical bins: MISSING, INVALID, the top
-    20 categories, OTHER (a known category outside the top 20). A Datetime is a Categorical distribution of the one
-    category VALID. ``INVALID`` is what serving refuses: a wrong type, an unknown category, a text that is no date.
+    20 categories, OTHER (a known category outside the top 20). Of a Datetime or a Text there is
+    the one category VALID. ``INVALID`` is what serving refuses: a wrong type, an unknown category, a text that is no
+    date.
     """
 
     name: str

@@ -263,6 +263,14 @@ class DatetimeFeature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     parts: tuple[DatetimePart, ...] = USUAL_PARTS
 
 
+class TextFeature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A column of texts that the model sees by ``max_terms`` terms, each in ``min_rows`` training rows or more."""
+
+    column: str
+    max_terms: int = 100
+    min_rows: int = 2
+
+
 class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     """One run of a ModelTraining. ``output`` is the store address under which the run writes its files; ``time`` is the
     column that says when a row was. Without ``candidates`` the task's own compete. No trial starts ``timeout`` seconds
@@ -308,3 +316,4 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     gates: Gates | None = None
     feast: FeastSource | None = None
     datetime: tuple[DatetimeFeature, ...] = ()
+    text: tuple[TextFeature, ...] = ()

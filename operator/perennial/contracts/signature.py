@@ -20,24 +20,33 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
     ``categories`` are the values seen in training, as text, sorted; a Categorical value enters the tensor as its index
     there, and as -1 when missing. A Numeric value enters as itself, and as NaN when missing. A Datetime enters as its
-    ``parts``, a column each (see ``datetimes.parts_of``), all NaN when missing. ``example`` is one value for the
-    documentation. What is at its default is left out of the JSON.
+    ``parts``, a column each (see ``datetimes.parts_of``), all NaN when missing; a Text as how often each of its
+    ``terms`` is in it (see ``texts.TermCounts``), alike. ``example`` is one value for the documentation. What is at its
+    default is left out of the JSON.
     """
 
     name: str
-    kind: Literal["Numeric", "Categorical", "Datetime"]
+    kind: Literal["Numeric", "Categorical", "Datetime", "Text"]
     categories: tuple[str, ...] = ()
     example: float | str | None = None
     parts: tuple[DatetimePart, ...] = ()
+    terms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.kind == "Datetime") != bool(self.parts):
             raise ValueError(f"input {self.name!r}: a Datetime has parts, and nothing else has")
+        if (self.kind == "Text") != bool(self.terms):
+            raise ValueError(f"input {self.name!r}: a Text has terms, and nothing else has")
 
     @property
     def width(self) -> int:
         """How many columns of the tensor it is."""
-        return len(self.parts) if self.kind == "Datetime" else 1
+        return max(len(self.parts), len(self.terms), 1)
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has columns of its own making, and no number that callers could send in their place."""
+        return self.kind in {"Datetime", "Text"}
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -61,21 +70,25 @@ def starts(inputs: Iterable[Input]) -> list[int]:
     return [0, *accumulate(item.width for item in inputs)]
 
 
-def timed(inputs: tuple[Input, ...]) -> list[int]:
-    """The columns of the tensor that are parts of dates."""
+def apart(inputs: tuple[Input, ...]) -> list[int]:
+    """The columns of the tensor that take no part in the joint distribution: parts of dates, counts of terms."""
     found = zip(inputs, starts(inputs), strict=False)
-    return [place for item, start in found if item.kind == "Datetime" for place in range(start, start + item.width)]
+    return [place for item, start in found if item.wide for place in range(start, start + item.width)]
 
 
 def by_column(inputs: Iterable[Input]) -> tuple[Input, ...]:
-    """The inputs as the tensor has them, one a column: each part of a Datetime is a Numeric one."""
-    return tuple(
-        each
-        for item in inputs
-        for each in (
-            (Input(f"{item.name} {part}", "Numeric") for part in item.parts) if item.kind == "Datetime" else (item,)
-        )
-    )
+    """The inputs as the tensor has them, one a column: each part of a Datetime is a Numeric one, each term of a Text a
+    Text of the same name.
+    """
+    return tuple(each for item in inputs for each in _columns(item))
+
+
+def _columns(item: Input) -> list[Input]:
+    if item.kind == "Datetime":
+        return [Input(f"{item.name} {part}", "Numeric") for part in item.parts]
+    if item.kind == "Text":
+        return [Input(item.name, "Text", terms=(term,)) for term in item.terms]
+    return [item]
 
 
 def category_of(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A model that takes dates: the fixture's, with one in place of three of its numbers."""
+"""A model that takes dates: the fixture's, with one in place of three of its numbers; and one that takes a text."""
 
 import math
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from perennial.contracts.baseline import INVALID, MISSING, OTHER, VALID, Distribution
 from perennial.contracts.datetimes import USUAL_PARTS, parts_of
 from perennial.contracts.signature import Input
+from perennial.contracts.texts import TermCounts
 from perennial_serving.counters import Counters
 from perennial_serving.inputs import MANY_ROWS, InputError
 from perennial_serving.model import Model, load
@@ -90,7 +91,7 @@ def test_what_is_no_date_is_refused_and_counted(sent: Any, dated: Model) -> None
 
 
 def test_a_tensor_of_numbers_holds_no_date(dated: Model) -> None:
-    with pytest.raises(InputError, match="features: a date is no number; send a tensor for each of"):
+    with pytest.raises(InputError, match="features: dates and texts are no numbers; send a tensor for each of"):
         dated.decoder.decode([InputTensor("features", [1, 13], "FP64", [1.0] * 13)])
 
 
@@ -160,3 +161,48 @@ def test_it_is_asked_and_described(server: Server) -> None:
         "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, {"type": "null"}]
     }
     assert len(schemas["Inference"]["properties"]["inputs"]["anyOf"]) == 1, "no tensor of numbers holds a date"
+
+
+# --- texts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def told(dated: Model) -> Model:
+    said = Input("seen", "Text", example="chest pain", terms=("ache", "chest", "pain"))
+    inputs = tuple(said if item.name == "seen" else item for item in dated.signature.inputs)
+    signature = msgspec.structs.replace(dated.signature, inputs=inputs)
+    files = {name: (FIXTURE / name).read_bytes() for name in FILES}
+    files["signature.json"], files["baseline.json"] = map(msgspec.json.encode, (signature, dated.baseline))
+    return load(files)
+
+
+@pytest.mark.parametrize("rows", [1, MANY_ROWS])
+def test_a_text_becomes_the_counts_of_its_terms(rows: int, told: Model) -> None:
+    text = "Chest-PAIN, chest!"
+    found = np.array(decoded(told, *[DATED | {"seen": text}] * rows), dtype=float)
+    assert found.shape == (rows, 13)
+    assert found[-1, 1:4].tolist() == TermCounts(("ache", "chest", "pain"))(text) == [0, 2, 1]
+    assert np.isnan(np.array(decoded(told, *[DATED | {"seen": None}] * rows), dtype=float)[:, 1:4]).all()
+
+
+@given(st.none() | st.text() | st.sampled_from(["chest pain", 7, 1.5]))
+def test_the_fast_reader_reads_texts_as_the_general_one(told: Model, seen: Any) -> None:
+    body = msgspec.json.encode(named(DATED | {"seen": seen}, seen="BYTES"))
+    read = reader(told.signature).read(body)
+    try:
+        general = told.decoder.decode(msgspec.json.decode(body, type=InferRequest).inputs)
+    except InputError:
+        assert not isinstance(seen, str | None)
+        assert read is None
+        return
+    assert read is not None
+    np.testing.assert_array_equal(np.array([read.row], dtype=float), np.array(general, dtype=float))
+
+
+def test_of_a_text_is_counted_whether_there_is_one(told: Model) -> None:
+    counters = Counters(told, DEPLOYMENT, VERSION)
+    rows = np.array(decoded(told, DATED | {"seen": "chest"}, DATED | {"seen": ""}, DATED | {"seen": None}), dtype=float)
+    counters.predictions(rows, told.predict(rows))
+    text = counters.render(scraper=False).decode()
+    assert total(text, FEATURES, feature="seen", bin=VALID) == 2
+    assert total(text, FEATURES, feature="seen", bin=MISSING) == 1

@@ -39,8 +39,14 @@ def test_a_training_without_features_or_candidates_chooses_them() -> None:
     assert spec.candidates == []
 
 
-def test_dates_reach_the_run() -> None:
-    found = asked(features={"datetime": [{"column": "seen"}, {"column": "born", "parts": ["Year"]}]})
+def test_dates_and_texts_reach_the_run() -> None:
+    found = asked(
+        features={
+            "datetime": [{"column": "seen"}, {"column": "born", "parts": ["Year"]}],
+            "text": [{"column": "said"}, {"column": "note", "maxTerms": 20, "minRows": 5}],
+        }
+    )
+    assert found.text == (contract.TextFeature("said", 100, 2), contract.TextFeature("note", 20, 5))
     usual = contract.DatetimeFeature("seen", ("Month", "Weekday", "Hour"))
     assert found.datetime == (usual, contract.DatetimeFeature("born", ("Year",)))
 

@@ -144,6 +144,7 @@ def started(
         numeric=tuple(spec.features.numeric),
         categorical=tuple(spec.features.categorical),
         datetime=tuple(contract.DatetimeFeature(each.column, tuple(each.parts)) for each in spec.features.datetime),
+        text=tuple(contract.TextFeature(each.column, each.max_terms, each.min_rows) for each in spec.features.text),
         checks=_checks(spec.data),
         split=split(spec),
         imbalance=spec.imbalance,
