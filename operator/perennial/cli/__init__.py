@@ -218,12 +218,12 @@ def drift_report(name: str, output: str | None, *, opened: bool, timeout: float,
 def doctor(training: str | None, **options: Any) -> None:
     """Say what of the installation is wrong, for a namespace; TRAINING is the one ModelTraining to look at."""
     from perennial.api.training import ModelTraining
-    from perennial.cli import cluster, doctor
+    from perennial.cli import cluster, installation
 
     kind, name = cluster.place(training, ModelTraining) if training else (ModelTraining, None)
     if kind is not ModelTraining:
         raise click.UsageError(f"doctor is about ModelTrainings, not a {kind.KIND}")
-    sys.exit(asyncio.run(doctor.examine(_target(options), name)))
+    sys.exit(asyncio.run(installation.examine(_target(options), name)))
 
 
 @group.group("lint")

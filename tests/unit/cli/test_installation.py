@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perennial.api.common import format_time
-from perennial.cli.doctor import Seen, checks
+from perennial.cli.installation import Seen, checks
 from perennial.contracts.names import STORE_ROOT
 from tests.unit.cli.support import NOW, Json, condition
 from tests.unit.training.support import a_training
