@@ -275,6 +275,14 @@ async def test_without_an_address_it_is_said_what_to_set(world: World) -> None:
     assert "spec.engine.kubeflow.endpoint" in message
 
 
+async def test_features_are_looked_up_for_the_embedded_engine_alone(world: World) -> None:
+    feast = {"storeSecret": {"name": "feast"}, "features": ["a:b"], "entities": {"uri": "s3://data/x.csv"}}
+    made = training()
+    made["spec"]["data"]["source"] = {"feast": feast}
+    with pytest.raises(ApiError, match="for engine type Embedded"):
+        await world.apply(made)
+
+
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
