@@ -89,8 +89,11 @@ def test_held_out_rows_have_no_say_in_the_terms() -> None:
     assert said.terms == ("ache", "chest")
     [_, said] = signature_of(_asked(text=(TextFeature("said", 1, 1),)), table, held).inputs
     assert said.terms == ("ache",)
-    rows, signature = split(_asked(), _rows())
-    seen = _rows()["said"][~rows.held].dropna()
+    asked, table = _asked(split=Split(0.25, 7, key=("age",))), _rows()
+    rows, _ = split(asked, table)
+    table.loc[rows.held, "said"] = table["said"][rows.held] + " later"
+    rows, signature = split(asked, table)
+    seen = table["said"][~rows.held].dropna()
     assert set(signature.inputs[1].terms) == {"chest", "pain", "breath", "fine", "walks", "sleeps"}
     assert signature.inputs[1].example in set(seen)
 

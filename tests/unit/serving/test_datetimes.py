@@ -51,7 +51,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "signature.json").write_bytes(msgspec.json.encode(signature))
     counted = Distribution("seen", "Categorical", (MISSING, INVALID, VALID, OTHER), (1, 0, 302, 0))
     features = (*model.baseline.features, counted)
-    baseline = msgspec.structs.replace(model.baseline, features=features)
+    joint = model.baseline.joint
+    assert joint is not None
+    centre, scale = [*joint.centre], [*joint.scale]
+    centre[1:4], scale[1:4] = [1, 4, 0], [0.01] * 3  # any other month, day or hour would be far from training
+    joint = msgspec.structs.replace(joint, centre=tuple(centre), scale=tuple(scale))
+    baseline = msgspec.structs.replace(model.baseline, features=features, joint=joint)
     (made / "baseline.json").write_bytes(msgspec.json.encode(baseline))
     return made
 
