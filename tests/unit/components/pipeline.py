@@ -16,6 +16,7 @@ from perennial.contracts.result import RunResult
 
 _HERE = {"claim": "own"}
 """Where a component is that is called otherwise than its package."""
+_KINDS: dict[str, type[dsl.Artifact]] = {"system.ClassificationMetrics": dsl.ClassificationMetrics}
 
 
 def run_here(folder: Path, asked: RunRequest, pipeline: Literal["tabular", "own"] = "tabular") -> RunResult:
@@ -33,7 +34,8 @@ def run_here(folder: Path, asked: RunRequest, pipeline: Literal["tabular", "own"
         }
         (folder / name).mkdir(parents=True)
         made[name] = {
-            key: dsl.Metrics(uri=str(folder / name / key)) for key in component["outputDefinitions"]["artifacts"]
+            key: _KINDS.get(defined["artifactType"]["schemaTitle"], dsl.Metrics)(uri=str(folder / name / key))
+            for key, defined in component["outputDefinitions"]["artifacts"].items()
         }
         module = importlib.import_module(f"perennial_components.{_HERE.get(name, name)}.component")
         getattr(module, name).python_func(request=request, **given, **made[name])
