@@ -52,14 +52,14 @@ def kubeflow(request: str, definition: str, share_numbers: list[int], shares: in
         result.json, as it stands in the store.
     """
     looked = look(request=definition).set_caching_options(enable_caching=False)
-    read = known(request=definition, digest=looked.output).set_display_name("ingest")
+    # No display names: servers of 2.0 look for a task by them.
+    read = known(request=definition, digest=looked.output)
     data = read.outputs["data"]
     checked = check(request=definition, data=data)
     prepared = split(request=definition, data=data, sides=read.outputs["sides"]).after(checked)
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
     searched = spread(request=definition, rows=rows, signature=signature, share_numbers=share_numbers, shares=shares)
-    chosen = choose(request=definition, rows=rows, signature=signature, shares=shares).after(searched)
-    tuned = chosen.set_display_name("tune")
+    tuned = choose(request=definition, rows=rows, signature=signature, shares=shares).after(searched)
     exported = export(request=definition, rows=rows, signature=signature, model=tuned.outputs["model"])
     evaluated = evaluate(
         request=definition, data=data, rows=rows, signature=signature, served=exported.outputs["served"]
