@@ -94,6 +94,10 @@ class _Runs(msgspec.Struct):
     next_page_token: str = ""
 
 
+class _Health(msgspec.Struct):
+    multi_user: bool | None = None
+
+
 class _Experiment(msgspec.Struct):
     experiment_id: str
 
@@ -202,9 +206,13 @@ class KubeflowApi:
             # A server says of a run that has ended, or is being terminated, that the input is invalid.
             return
 
-    async def health(self) -> None:
-        """Asks whether the API is there."""
-        await self._ask(dict, "GET", "/healthz")
+    async def health(self) -> bool | None:
+        """Asks whether the API is there; whether that has users, None where it does not say."""
+        return (await self._ask(_Health, "GET", "/healthz")).multi_user
+
+    async def see(self, namespace: str) -> None:
+        """Asks for what is in ``namespace``: what we may not see, we may not add to either."""
+        await self._ask(_Experiments, "GET", "/experiments", {"namespace": namespace, "page_size": "1"})
 
     async def _runs(self, namespace: str, filter_: str) -> list[SeenRun]:
         found: list[SeenRun] = []

@@ -215,15 +215,19 @@ def drift_report(name: str, output: str | None, *, opened: bool, timeout: float,
 @group.command()
 @click.argument("training", required=False)
 @_place
-def doctor(training: str | None, **options: Any) -> None:
-    """Say what of the installation is wrong, for a namespace; TRAINING is the one ModelTraining to look at."""
+@click.option("--timeout", type=float, default=_PATIENCE_FOR_REPORTS, show_default=True, help=_TIMEOUT)
+def doctor(training: str | None, timeout: float, **options: Any) -> None:
+    """Say what of the installation is wrong, for a namespace; TRAINING is the one ModelTraining to look at.
+
+    Where runs are made in Kubeflow, the operator is asked to ask it. Exit code 1 where something is wrong.
+    """
     from perennial.api.training import ModelTraining
     from perennial.cli import cluster, installation
 
     kind, name = cluster.place(training, ModelTraining) if training else (ModelTraining, None)
     if kind is not ModelTraining:
         raise click.UsageError(f"doctor is about ModelTrainings, not a {kind.KIND}")
-    sys.exit(asyncio.run(installation.examine(_target(options), name)))
+    sys.exit(asyncio.run(installation.examine(_target(options), name, timeout)))
 
 
 @group.group("lint")

@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from perennial.adapters.kubernetes import ApiError
-from perennial.api.common import API_VERSION, parse_time
+from perennial.api.common import API_VERSION, Condition, parse_time
 from perennial.api.training import ModelTraining
+from perennial.cli.check import checked
 from perennial.cli.cluster import KINDS, Cluster, Target, connect
 from perennial.contracts.names import GROUP, SECRET_KUBEFLOW, STORE_READ_SECRET, STORE_ROOT, STORE_SECRET
 from perennial.domain.refusal import KUBEFLOW
+from perennial.domain.training.check import CONDITION
 
 OPERATOR = "app.kubernetes.io/name=perennial-operator"
 LEASE = f"{GROUP}-operator"
@@ -48,7 +50,7 @@ class Check:
 @dataclass(frozen=True)
 class Seen:
     """What could be read; None stands for what may not be. Secrets are the names of their entries, by their own name in
-    the namespace, or ``<namespace>/<name>`` elsewhere.
+    the namespace, or ``<namespace>/<name>`` elsewhere; ``unasked`` is why Kubeflow was not asked, by ModelTraining.
     """
 
     namespace: str
@@ -58,6 +60,7 @@ class Seen:
     secrets: dict[str, frozenset[str] | None] = field(default_factory=dict)
     forbidden: frozenset[str] = frozenset()
     trainings: tuple[ModelTraining, ...] = ()
+    unasked: dict[str, str] = field(default_factory=dict)
 
 
 def checks(seen: Seen, now: datetime) -> list[Check]:
@@ -115,12 +118,28 @@ def _training(seen: Seen, training: ModelTraining) -> list[Check]:
     if ready is None:
         return [Check(name, "wrong", "no operator has looked at it: is its namespace among the chart's namespaces?")]
     if ready.reason.startswith(KUBEFLOW):
-        look = _LOOK_AT.get(ready.reason, "what it says")
-        found = [Check(name, "wrong", f"{ready.reason}: {ready.message}. Look at {look}")]
+        found = [_look_at(name, ready)]
     else:
         level: Level = "wrong" if ready.status == "False" and ready.reason != "ApprovalPending" else "ok"
         found = [Check(name, level, f"{ready.reason}: {ready.message}")]
-    return found + (_kubeflow(seen, training, name) if engine.type == KUBEFLOW else [])
+    if engine.type != KUBEFLOW:
+        return found
+    return [*found, *_kubeflow(seen, training, name), _answer(seen, training, f"{name}: Kubeflow")]
+
+
+def _look_at(what: str, said: Condition) -> Check:
+    look = f". Look at {_LOOK_AT[said.reason]}" if said.reason in _LOOK_AT else ""
+    return Check(what, "wrong", f"{said.reason}: {said.message}{look}")
+
+
+def _answer(seen: Seen, training: ModelTraining, what: str) -> Check:
+    """What the operator was told when it asked."""
+    if why := seen.unasked.get(training.metadata.name):
+        return Check(what, "not known", why)
+    said = next((each for each in training.status.conditions if each.type == CONDITION), None)
+    if said is None:
+        return Check(what, "not known", "the operator has not asked it: is it as new as this command?")
+    return Check(what, "ok", said.message) if said.status == "True" else _look_at(what, said)
 
 
 def _kubeflow(seen: Seen, training: ModelTraining, name: str) -> list[Check]:
@@ -158,10 +177,10 @@ def settings_of(deployment: Json) -> dict[str, str]:
     }
 
 
-async def examine(target: Target, name: str | None) -> int:
+async def examine(target: Target, name: str | None, patience: float) -> int:
     """Prints what was found; the exit code is 1 where something is wrong."""
     async with connect(target) as cluster:
-        found = checks(await _look(cluster, name), datetime.now(UTC))
+        found = checks(await _look(cluster, name, patience), datetime.now(UTC))
     table = Table(box=None, pad_edge=False)
     for title in ("", "What", "Said"):
         table.add_column(title, overflow="fold")
@@ -171,7 +190,7 @@ async def examine(target: Target, name: str | None) -> int:
     return 1 if any(each.level == "wrong" for each in found) else 0
 
 
-async def _look(cluster: Cluster, name: str | None) -> Seen:
+async def _look(cluster: Cluster, name: str | None, patience: float) -> Seen:
     kinds = {kind.KIND: await _there(cluster, kind.KIND) for kind in KINDS}
     operators = await _allowed(cluster.api.list("apps/v1", "Deployment", None, labels=OPERATOR))
     leases: dict[str, Json | None] = {}
@@ -200,9 +219,12 @@ async def _look(cluster: Cluster, name: str | None) -> Seen:
     if kinds[ModelTraining.KIND]:
         every = await cluster.api.list(API_VERSION, ModelTraining.KIND, cluster.namespace)
         trainings = [await cluster.read(ModelTraining, name)] if name else every
+    there = [raw for raw in trainings if raw["spec"].get("engine", {}).get("type") == KUBEFLOW]
+    answered, unasked = await checked(cluster, there, patience)
+    trainings = [answered.get(raw["metadata"]["name"], raw) for raw in trainings]
     return Seen(
         cluster.namespace, kinds, None if operators is None else tuple(operators), leases, secrets,
-        frozenset(forbidden), tuple(map(ModelTraining.parse, trainings)),
+        frozenset(forbidden), tuple(map(ModelTraining.parse, trainings)), unasked,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from perennial.adapters.kubernetes import ApiError, KubernetesApi
 from perennial.api.kubeflow import KubeflowRun
 from perennial.contracts.names import SECRET_KUBEFLOW
 from perennial.domain.plan import Submit, Terminate
-from perennial.domain.training.kubeflow import Look, SeenRun, Server
+from perennial.domain.training.kubeflow import Checked, Look, SeenRun, Server, mismatch
 
 FRESH_SECONDS = 5.0
 """All runs of a server are looked at together, at most this often."""
@@ -32,6 +32,7 @@ SETTLE_SECONDS = 45.0
 CREDENTIALS_SECONDS = 30.0
 WORKFLOWS_SECONDS = 60.0
 FORBIDDEN_SECONDS = 600.0
+CHECK_SECONDS = 20.0
 VERSION_DIGITS = 16
 _REMEMBERED = 10_000
 _RUN_ID = "pipeline/runid"
@@ -94,6 +95,28 @@ class Kubeflow:
             self._note(server, found[0])
         twins = tuple(run.id for run in found[1:] if not run.ended)
         return Look(run=found[0] if found else None, twins=twins)
+
+    async def check(self, server: Server) -> Checked:
+        """Whether it answers, is what it is taken for, and lets us see what is there. Nothing is made."""
+        self._identities.pop(server.secret_in, None)  # the Secret may have been mended a moment ago
+        api, endpoint = self._api(server), server.endpoint
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                multi_user = await api.health()
+                if multi_user is not None and (why := mismatch(server, multi_user=multi_user)):
+                    return Checked(False, "KubeflowMultiUser", f"{endpoint}: {why}")
+                await api.see(server.namespace)
+        except KubeflowTrouble as error:
+            return Checked(False, error.reason, error.message)
+        except KubeflowRefused as error:
+            return Checked(False, "KubeflowRefused", str(error))
+        except TimeoutError:
+            return Checked(False, "KubeflowUnavailable", f"{endpoint} did not answer within {CHECK_SECONDS:g} s")
+        except ApiError as error:
+            message = f"Secret {SECRET_KUBEFLOW} of namespace {server.secret_in} cannot be read: {error.message}"
+            return Checked(False, "KubeflowUnauthorized", message)
+        where = f" in namespace {server.namespace}" if server.namespace else ""
+        return Checked(True, "KubeflowAnswers", f"{endpoint} answers, and shows its experiments{where}")
 
     async def submit(self, step: Submit) -> None:
         """Carries out the step. That Kubeflow does not take the run is remembered for :meth:`look`.

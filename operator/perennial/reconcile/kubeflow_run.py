@@ -9,17 +9,26 @@ import yaml
 from perennial.adapters.store import StoreSecretMissing, StoreUnavailable
 from perennial.api.pipeline import OwnPipeline
 from perennial.api.run import Run
+from perennial.api.training import ModelTraining
 from perennial.contracts.names import FILE_FAILURE, kubeflow_folder
 from perennial.contracts.objects import sha256
 from perennial.contracts.pipeline import lint
 from perennial.contracts.result import RunOutcome
-from perennial.domain.training import external
-from perennial.domain.training.kubeflow import Side, observe, server_of
+from perennial.domain.training import check, external
+from perennial.domain.training.kubeflow import Checked, Side, observe, server_of, target
 from perennial.domain.training.run import Ongoing
 from perennial.domain.training.state import Following, Snapshot
 from perennial.reconcile.controller import Context
 
 LARGEST_PIPELINE = 4 * 1024 * 1024
+
+
+async def checked(context: Context, training: ModelTraining) -> Checked | None:
+    """What Kubeflow says, where a person asks for that and one is used."""
+    if check.wanted(training) is None or training.spec.engine.type != "Kubeflow":
+        return None
+    where = target(training, training.spec.engine, context.settings.kubeflow)
+    return Checked(False, *where) if isinstance(where, tuple) else await context.kubeflow.check(where.server)
 
 
 async def before_launch(context: Context, snapshot: Snapshot) -> Snapshot:

@@ -29,6 +29,7 @@ from perennial.contracts.result import FILE_REQUEST
 from perennial.domain.plan import Plan
 from perennial.domain.training import decide as training
 from perennial.domain.training import polling, progress
+from perennial.domain.training.kubeflow import Side
 from perennial.domain.training.request import Started, read_started, request_of
 from perennial.domain.training.run import Lost, Ongoing, Reported, observe, observe_poll
 from perennial.domain.training.state import (
@@ -73,6 +74,8 @@ class TrainingController:
         if mine.metadata.deletion_timestamp is not None:
             held = FINALIZER_FILES in mine.metadata.finalizers
             return replace(snapshot, registry=await read_registry(context, mine)) if held else snapshot
+        if checked := await kubeflow.checked(context, mine):
+            return replace(snapshot, kubeflow=Side(settings.kubeflow, checked=checked))
         namespace = mine.metadata.namespace
         monitors = readable(DriftMonitor, await _list(context, namespace, DriftMonitor.KIND))
         runs, polls = await _jobs(context, mine)

@@ -23,9 +23,9 @@ def operator(**kubeflow: str) -> Json:
     }  # fmt: skip
 
 
-def training(reason: str = "Registered", status: str = "True", **engine: Any) -> Any:
+def training(reason: str = "Registered", status: str = "True", said: Json | None = None, **engine: Any) -> Any:
     made = a_training(engine=engine or {"type": "Embedded"})
-    conditions = [condition("Ready", status, reason, "its words")]
+    conditions = [condition("Ready", status, reason, "its words"), *([said] if said else [])]
     return type(made).parse({
         "metadata": {"name": "heart", "namespace": "cardio"}, "spec": made.spec.wire(),
         "status": {"conditions": conditions},
@@ -87,3 +87,22 @@ def test_what_may_not_be_read_is_not_called_wrong() -> None:
     seen = replace(WELL, operators=None, secrets={}, forbidden=frozenset({"perennial-store", "perennial-store-read"}))
     assert wrong(seen) == {}
     assert {each.level for each in checks(seen, NOW)} == {"ok", "not known"}
+
+
+ASKED = [
+    ("False", "KubeflowForbidden", "wrong", "its words. Look at what that identity may do there"),
+    ("False", "KubeflowMultiUser", "wrong", "KubeflowMultiUser: its words"),
+    ("True", "KubeflowAnswers", "ok", "its words"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "level", "words"), ASKED)
+def test_what_kubeflow_told_the_operator_is_told(status: str, reason: str, level: str, words: str) -> None:
+    told = training(said=condition("Kubeflow", status, reason, "its words"), type="Kubeflow")
+    seen = replace(WELL, operators=(operator(ENDPOINT="http://k:1"),), trainings=(told,))
+    (found,) = (each for each in checks(seen, NOW) if each.what == "mt/heart: Kubeflow")
+    assert found.level == level
+    assert words in found.said
+    unasked = replace(seen, unasked={"heart": "you may not ask for it"})
+    (found,) = (each for each in checks(unasked, NOW) if each.what == "mt/heart: Kubeflow")
+    assert (found.level, found.said) == ("not known", "you may not ask for it")

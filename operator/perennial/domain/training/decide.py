@@ -17,7 +17,17 @@ from perennial.api.run import Run, Trigger
 from perennial.api.version import ModelVersion
 from perennial.contracts.names import FINALIZER_RUN
 from perennial.domain.plan import Delete, Plan
-from perennial.domain.training import attempts, external, polling, progress, reproduce, retire, schedule, triggers
+from perennial.domain.training import (
+    attempts,
+    check,
+    external,
+    polling,
+    progress,
+    reproduce,
+    retire,
+    schedule,
+    triggers,
+)
 from perennial.domain.training.feast import unreadable
 from perennial.domain.training.interrupt import cancel, interrupted
 from perennial.domain.training.register import fail, register
@@ -39,6 +49,9 @@ def decide(snapshot: Snapshot, now: datetime, render: Render) -> Plan:
         leaving = FINALIZER_RUN in training.metadata.finalizers
         return external.let_go(training, now) if leaving else retire.leave(snapshot, now, render)
     draft = Draft.of(snapshot, now)
+    if check.answer(draft):
+        return draft.plan()
+    check.forget(draft)
     latest = snapshot.latest
     schedule.look(draft)
     run = running(draft.status.runs)

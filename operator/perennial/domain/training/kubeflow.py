@@ -105,10 +105,19 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What came of asking Kubeflow. ``works``: it answers, is what it is taken for, and lets us see what is there."""
+
+    works: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Side:
     """Kubeflow's part of a snapshot: ``keys`` are the entries of the store's Secret and ``own`` the file of
     spec.pipeline, read before a run is made; ``refusal`` is why that file is not run (reason, message). ``look`` is
-    there once a run was made.
+    there once a run was made, ``checked`` where a person asks.
     """
 
     defaults: Defaults = Defaults()
@@ -116,6 +125,7 @@ class Side:
     own: bytes = b""
     refusal: tuple[str, str] | None = None
     look: Look | None = None
+    checked: Checked | None = None
 
 
 def target(training: ModelTraining, engine: Engine, defaults: Defaults) -> Target | tuple[str, str]:
@@ -164,6 +174,20 @@ def _not_shared(training: ModelTraining, engine: Engine) -> str:
         "have no other Secrets or volumes of it; give spec.engine.kubeflow your own endpoint and namespace, or use "
         "engine type Embedded"
     )
+
+
+def mismatch(server: Server, *, multi_user: bool) -> str:
+    """What is to be set otherwise where the server says that it has users (``multi_user``) or has none, and we take it
+    for the contrary; empty where we do not.
+    """
+    if multi_user == bool(server.namespace):
+        return ""
+    kind = "it has users (multi_user is true)" if multi_user else "it has no users (multi_user is false)"
+    if not server.secret_in:
+        return f"{kind}: set the chart's kubeflow.multiUser to {str(multi_user).lower()}"
+    if multi_user:
+        return f"{kind}: set spec.engine.kubeflow.namespace to the profile's in which runs are to be made"
+    return f"{kind}: leave out spec.engine.kubeflow.namespace"
 
 
 def recorded(where: Target) -> KubeflowRun:

@@ -22,7 +22,7 @@ from perennial.domain.training.state import Draft
 HANDLED_LIMIT = 50
 SUSPENDED = "Suspended"
 """Outcome of a run that spec.suspend ended."""
-TRAIN, CANCEL, REPRODUCE = "train", "cancel", "reproduce"
+TRAIN, CANCEL, REPRODUCE, CHECK = "train", "cancel", "reproduce", "check"
 _ID_LIMIT, _BY_LIMIT = 128, 256
 
 
@@ -71,15 +71,20 @@ def pending(training: ModelTraining, monitors: Sequence[DriftMonitor], now: date
     """All that no run has answered yet."""
     status = training.status
     digest = spec_hash(training.spec)
-    request = _request(training.metadata.annotations.get(ANNOTATION_REQUEST, ""))
     return Pending(
         spec=digest if digest != status.spec_hash else "",
         actions=tuple(asked for asked in asked_of(training, monitors) if asked.action.id not in status.handled_actions),
-        request=request if request and request.id != status.handled_request else None,
+        request=requested(training),
         data=status.data.wanted if training.spec.data.poll else "",
         schedule=schedule.due(training, now),
         suspended=_suspended(status),
     )
+
+
+def requested(training: ModelTraining) -> Request | None:
+    """What a person asks for and has not been answered."""
+    request = _request(training.metadata.annotations.get(ANNOTATION_REQUEST, ""))
+    return request if request and request.id != training.status.handled_request else None
 
 
 def _suspended(status: TrainingStatus) -> Trigger | None:
@@ -175,6 +180,6 @@ def _request(value: str) -> Request | None:
         said = f"{value[:200]!r} does not read <verb>/<model>/<id>; write {TRAIN}/<model>/<a new id>"
         return Request(value[:_ID_LIMIT], refusal=said)
     verb, identity, by = parts[0], parts[2][:_ID_LIMIT], parts[3][:_BY_LIMIT] if len(parts) > 3 else ""
-    verbs = (TRAIN, CANCEL, REPRODUCE)
+    verbs = (TRAIN, CANCEL, REPRODUCE, CHECK)
     refusal = "" if verb in verbs else f"a ModelTraining knows the verbs {', '.join(verbs)}, not {verb!r}"
     return Request(identity, verb, parts[1], refusal, by)
