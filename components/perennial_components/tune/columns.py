@@ -55,7 +55,7 @@ def _numeric(family: Family, wanted: Preprocessing) -> Any:
 
 def _text(family: Family) -> Any:
     """Of the counts of a text's terms, 0 where it is missing: TF-IDF with unit length, fitted on the rows of a fold."""
-    counts = SimpleImputer(strategy="constant", fill_value=0.0)
+    counts = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)  # a fold may have no text
     return Pipeline([("impute", counts), ("weigh", TfidfTransformer())]) if family == "Scaled" else counts
 
 

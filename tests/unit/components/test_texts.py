@@ -130,6 +130,16 @@ def test_a_model_learns_from_words_and_answers_alike_as_onnx(algorithm: str) -> 
     assert [each.feature for each in found] == ["said", "age"], "its terms are permuted together"
 
 
+@pytest.mark.parametrize("algorithm", ["LogisticRegression", "HistGradientBoosting"])
+def test_folds_without_any_text_are_fitted(algorithm: str) -> None:
+    asked = _asked(candidates=(Candidate(algorithm),))
+    rows, signature = split(asked, _rows())
+    rows.features[np.flatnonzero(~rows.held)[1:], 1:] = np.nan
+    model, _, _ = tune(asked, signature, rows)
+    onnx, parity = export(asked, signature, model, rows.features)
+    assert onnx is not None, parity
+
+
 def test_linear_models_see_tf_idf_of_the_rows_they_are_fitted_on() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
