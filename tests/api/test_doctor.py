@@ -42,6 +42,7 @@ async def test_doctor_says_what_kubeflow_told_the_operator(
     world: World, kubeflow: Contract, person: Person
 ) -> None:  # fmt: skip
     await world.apply(training(suspend=True))
+    await world.reconcile("ModelTraining", "heart")  # what no operator has looked at is said to be that alone
     answer = await person.run("doctor", "mt/heart")
     assert f"{kubeflow.url} answers" in " ".join(answer.out.split()), answer
     kubeflow.fault("GET /experiments", "status", status=403, body={"code": 7, "message": "ada may not list"})
