@@ -4,14 +4,12 @@ cache where it was run on the same data for the same definition.
 
 from kfp import dsl
 
-from perennial_components.baseline.component import baseline
 from perennial_components.check.component import check
 from perennial_components.choose.component import choose
-from perennial_components.evaluate.component import evaluate
 from perennial_components.export.component import export
 from perennial_components.known.component import known
 from perennial_components.look.component import look
-from perennial_components.register.component import register
+from perennial_components.pipelines.measured import measured
 from perennial_components.search.component import search
 from perennial_components.split.component import split
 
@@ -61,27 +59,4 @@ def kubeflow(request: str, definition: str, share_numbers: list[int], shares: in
     searched = spread(request=definition, rows=rows, signature=signature, share_numbers=share_numbers, shares=shares)
     tuned = choose(request=definition, rows=rows, signature=signature, shares=shares).after(searched)
     exported = export(request=definition, rows=rows, signature=signature, model=tuned.outputs["model"])
-    evaluated = evaluate(
-        request=definition, data=data, rows=rows, signature=signature, served=exported.outputs["served"]
-    )
-    counted = baseline(
-        request=definition,
-        data=data,
-        rows=rows,
-        signature=signature,
-        predictions=tuned.outputs["predictions"],
-        evaluation=evaluated.outputs["evaluation"],
-    )
-    registered = register(
-        request=request,
-        ingested=read.outputs["ingested"],
-        profile=prepared.outputs["profile"],
-        signature=signature,
-        tuned=tuned.outputs["tuned"],
-        model=tuned.outputs["model"],
-        served=exported.outputs["served"],
-        parity=exported.outputs["parity"],
-        evaluation=evaluated.outputs["evaluation"],
-        reference=counted.outputs["reference"],
-    ).set_caching_options(enable_caching=False)
-    return registered.outputs["result"]
+    return measured(request, definition, read, prepared, rows, signature, tuned, exported)

@@ -2,12 +2,10 @@
 
 from kfp import dsl
 
-from perennial_components.baseline.component import baseline
 from perennial_components.check.component import check
-from perennial_components.evaluate.component import evaluate
 from perennial_components.export.component import export
 from perennial_components.ingest.component import ingest
-from perennial_components.register.component import register
+from perennial_components.pipelines.measured import measured
 from perennial_components.split.component import split
 from perennial_components.tune.component import tune
 
@@ -29,25 +27,4 @@ def tabular(request: str) -> dsl.Artifact:
     rows, signature = prepared.outputs["rows"], prepared.outputs["signature"]
     tuned = tune(request=request, rows=rows, signature=signature)
     exported = export(request=request, rows=rows, signature=signature, model=tuned.outputs["model"])
-    evaluated = evaluate(request=request, data=data, rows=rows, signature=signature, served=exported.outputs["served"])
-    counted = baseline(
-        request=request,
-        data=data,
-        rows=rows,
-        signature=signature,
-        predictions=tuned.outputs["predictions"],
-        evaluation=evaluated.outputs["evaluation"],
-    )
-    registered = register(
-        request=request,
-        ingested=read.outputs["ingested"],
-        profile=prepared.outputs["profile"],
-        signature=signature,
-        tuned=tuned.outputs["tuned"],
-        model=tuned.outputs["model"],
-        served=exported.outputs["served"],
-        parity=exported.outputs["parity"],
-        evaluation=evaluated.outputs["evaluation"],
-        reference=counted.outputs["reference"],
-    ).set_caching_options(enable_caching=False)
-    return registered.outputs["result"]
+    return measured(request, request, read, prepared, rows, signature, tuned, exported)
