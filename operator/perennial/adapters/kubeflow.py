@@ -98,28 +98,42 @@ class _Health(msgspec.Struct):
     multi_user: bool | None = None
 
 
-class _Experiment(msgspec.Struct):
-    experiment_id: str
+class _Experiment(msgspec.Struct, rename={"id": "experiment_id"}):
+    id: str
 
 
-class _Experiments(msgspec.Struct):
-    experiments: list[_Experiment] | None = None
+class _Experiments(msgspec.Struct, rename={"made": "experiments"}):
+    made: list[_Experiment] | None = None
 
 
-class _Pipeline(msgspec.Struct):
-    pipeline_id: str
+class _Pipeline(msgspec.Struct, rename={"id": "pipeline_id"}):
+    id: str
 
 
-class _Pipelines(msgspec.Struct):
-    pipelines: list[_Pipeline] | None = None
+class _Pipelines(msgspec.Struct, rename={"made": "pipelines"}):
+    made: list[_Pipeline] | None = None
 
 
-class _Version(msgspec.Struct):
-    pipeline_version_id: str
+class _Version(msgspec.Struct, rename={"id": "pipeline_version_id"}):
+    id: str
 
 
-class _Versions(msgspec.Struct):
-    pipeline_versions: list[_Version] | None = None
+class _Versions(msgspec.Struct, rename={"made": "pipeline_versions"}):
+    made: list[_Version] | None = None
+
+
+_Made = _Experiment | _Pipeline | _Version
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """Where things of one kind are listed, and the name of the one that is wanted; ``what`` is the kind for people."""
+
+    kind: type[_Experiments | _Pipelines | _Versions]
+    path: str
+    what: str
+    name: str
+    namespace: str = ""
 
 
 class KubeflowApi:
@@ -148,51 +162,43 @@ class KubeflowApi:
 
     async def experiment(self, namespace: str, name: str, description: str) -> str:
         """The id of the experiment ``name``, which is made where it is not there."""
-        asked = {"namespace": namespace, "filter": _predicate("display_name", "EQUALS", string_value=name)}
-        for _ in range(2):
-            page = await self._ask(_Experiments, "GET", "/experiments", asked)
-            if page.experiments:
-                return page.experiments[0].experiment_id
-            body = {"display_name": name, "description": description, **_given(namespace=namespace)}
-            try:
-                return (await self._ask(_Experiment, "POST", "/experiments", body=body)).experiment_id
-            except _Exists:
-                continue  # somebody else made it in between
-        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: experiment {name} is there, and is not listed")
+        body = {"display_name": name, "description": description, **_given(namespace=namespace)}
+        page = _Listing(_Experiments, "/experiments", "experiment", name, namespace)
+        return await self._once(page, lambda: self._ask(_Experiment, "POST", "/experiments", body=body))
 
     async def pipeline_version(
         self, namespace: str, name: str, version: str, content: str, description: str
     ) -> tuple[str, str]:
         """The ids of the pipeline ``name`` and of its ``version``; ``content`` (YAML) is uploaded where that is new."""
-        pipeline = await self._pipeline(namespace, name, description)
-        path = f"/pipelines/{pipeline}/versions"
-        asked = {"filter": _predicate("display_name", "EQUALS", string_value=version)}
-        for _ in range(2):
-            page = await self._ask(_Versions, "GET", path, asked)
-            if page.pipeline_versions:
-                return pipeline, page.pipeline_versions[0].pipeline_version_id
+        body = {"display_name": name, "description": description, **_given(namespace=namespace)}
+        page = _Listing(_Pipelines, "/pipelines", "pipeline", name, namespace)
+        pipeline = await self._once(page, lambda: self._ask(_Pipeline, "POST", "/pipelines", body=body))
+
+        def upload() -> Awaitable[_Version]:
             form = aiohttp.FormData()
             form.add_field("uploadfile", content, filename="pipeline.yaml", content_type="application/yaml")
             query = {"name": version, "pipelineid": pipeline}
-            try:
-                made = await self._ask(_Version, "POST", "/pipelines/upload_version", query, form=form)
-            except _Exists:
-                continue
-            return pipeline, made.pipeline_version_id
-        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: version {version} is there, and is not listed")
+            return self._ask(_Version, "POST", "/pipelines/upload_version", query, form=form)
 
-    async def _pipeline(self, namespace: str, name: str, description: str) -> str:
-        asked = {"namespace": namespace, "filter": _predicate("display_name", "EQUALS", string_value=name)}
+        versions = _Listing(_Versions, f"/pipelines/{pipeline}/versions", "version", version)
+        return pipeline, await self._once(versions, upload)
+
+    async def _once(self, listing: "_Listing", make: Callable[[], Awaitable[_Made]]) -> str:
+        """The id of what is listed by its name, or else of what ``make`` makes. Somebody else may make it meanwhile."""
+        asked = {
+            "namespace": listing.namespace,
+            "filter": _predicate("display_name", "EQUALS", string_value=listing.name),
+        }
         for _ in range(2):
-            page = await self._ask(_Pipelines, "GET", "/pipelines", asked)
-            if page.pipelines:
-                return page.pipelines[0].pipeline_id
-            body = {"display_name": name, "description": description, **_given(namespace=namespace)}
+            page = await self._ask(listing.kind, "GET", listing.path, asked)
+            if page.made:
+                return page.made[0].id
             try:
-                return (await self._ask(_Pipeline, "POST", "/pipelines", body=body)).pipeline_id
+                return (await make()).id
             except _Exists:
                 continue
-        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: pipeline {name} is there, and is not listed")
+        what = f"{listing.what} {listing.name} is there, and is not listed"
+        raise KubeflowTrouble("KubeflowUnavailable", f"{self._endpoint}: {what}")
 
     async def create_run(self, body: Json) -> SeenRun:
         """Makes a run: ``body`` is a Run of the API. It is made again each time that it is asked for."""
