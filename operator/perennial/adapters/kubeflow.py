@@ -33,9 +33,9 @@ Json = dict[str, Any]
 class KubeflowTrouble(Exception):
     """No answer that says anything about what was asked: again later. ``uncertain``: it may have been done."""
 
-    def __init__(self, reason: str, message: str, *, uncertain: bool = False, after: float = 0.0) -> None:
+    def __init__(self, reason: str, message: str, *, uncertain: bool = False) -> None:
         super().__init__(message)
-        self.reason, self.message, self.uncertain, self.after = reason, message, uncertain, after
+        self.reason, self.message, self.uncertain = reason, message, uncertain
 
 
 class KubeflowRefused(Exception):
@@ -235,9 +235,9 @@ class KubeflowApi:
         self, kind: type[T], method: str, path: str, query: Mapping[str, str] | None = None, *,
         body: Json | None = None, form: aiohttp.FormData | None = None,
     ) -> T:  # fmt: skip
-        status, type_, content, after = await self._send(method, path, query, body, form)
+        status, type_, content = await self._send(method, path, query, body, form)
         if status >= 300:
-            self._fail(path, status, content, after)
+            self._fail(path, status, content)
         try:
             return msgspec.json.decode(content or b"{}", type=kind)
         except msgspec.MsgspecError as error:
@@ -249,7 +249,7 @@ class KubeflowApi:
 
     async def _send(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, form: aiohttp.FormData | None
-    ) -> tuple[int, str, bytes, float]:
+    ) -> tuple[int, str, bytes]:
         url = f"{self._endpoint}{API}{path}"
         try:
             who = await self._identity()
@@ -261,9 +261,7 @@ class KubeflowApi:
                 method, url, params=_given(**(query or {})), json=body, data=form, headers=dict(who.headers),
                 ssl=who.tls if url.startswith("https:") else True, allow_redirects=False, timeout=TIMEOUT,
             ) as answer:  # fmt: skip
-                after = answer.headers.get("Retry-After", "")
-                content = await answer.read()
-                return answer.status, answer.content_type, content, float(after) if after.isdecimal() else 0.0
+                return answer.status, answer.content_type, await answer.read()
         except aiohttp.ClientConnectorError as error:
             message = f"{self._endpoint} cannot be reached: {_cause(error)}"
             raise KubeflowTrouble("KubeflowUnavailable", message) from error
@@ -271,7 +269,7 @@ class KubeflowApi:
             message = f"{self._endpoint} did not answer: {_cause(error)}"
             raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True) from error
 
-    def _fail(self, path: str, status: int, content: bytes, after: float) -> None:
+    def _fail(self, path: str, status: int, content: bytes) -> None:
         try:
             said = msgspec.json.decode(content, type=_Status)
         except msgspec.MsgspecError:
@@ -292,10 +290,10 @@ class KubeflowApi:
         if status == 404:
             raise KubeflowTrouble("KubeflowNotFound", f"{message}: is the path of the endpoint right?")
         if status in {408, 429}:
-            raise KubeflowTrouble("KubeflowBusy", message, after=after)
+            raise KubeflowTrouble("KubeflowBusy", message)
         if status < 500 or any(each in words for each in _INVALID):
             raise KubeflowRefused(message)
-        raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True, after=after)
+        raise KubeflowTrouble("KubeflowUnavailable", message, uncertain=True)
 
 
 def _predicate(key: str, operation: str, **value: Any) -> str:
