@@ -33,7 +33,7 @@ async def checked(context: Context, training: ModelTraining) -> Checked | None:
 
 async def before_launch(context: Context, snapshot: Snapshot) -> Snapshot:
     """With the entries of the store's Secret, which the run's pods are given."""
-    spec = snapshot.started.spec if snapshot.started else snapshot.training.spec
+    spec = snapshot.spec
     if spec.engine.type != "Kubeflow":
         return snapshot
     side = Side(context.settings.kubeflow)
@@ -89,8 +89,7 @@ async def after_launch(context: Context, snapshot: Snapshot, run: Run, now: date
             return replace(snapshot, following=Following(ending=waiting))
         snapshot = replace(snapshot, kubeflow=Side(context.settings.kubeflow, look=look))
     known = external.known(snapshot, run, now)
-    engine = (snapshot.started.spec if snapshot.started else snapshot.training.spec).engine
-    ending = observe(known, look, engine, now) if known else Ongoing()
+    ending = observe(known, look, snapshot.spec.engine, now) if known else Ongoing()
     return replace(snapshot, following=Following(ending=ending))
 
 

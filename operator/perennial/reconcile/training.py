@@ -192,13 +192,12 @@ async def _reproduced(context: Context, namespace: str, name: str) -> tuple[Mode
 
 async def _after_launch(context: Context, snapshot: Snapshot, run: Run, now: datetime) -> Snapshot:
     namespace, begun = snapshot.training.metadata.namespace, snapshot.started
-    engine = begun.spec.engine if begun else snapshot.training.spec.engine
     if run.kubeflow is not None:
         snapshot = await kubeflow.after_launch(context, snapshot, run, now)
         ending = snapshot.following.ending
     else:
         job = await context.api.get("batch/v1", "Job", namespace, run.job)
-        ending = observe(job, await _pods(context, snapshot, run), engine, now)
+        ending = observe(job, await _pods(context, snapshot, run), snapshot.spec.engine, now)
         snapshot = replace(snapshot, following=Following(ending=ending))
     if begun is None or (run.result is None and not isinstance(ending, Reported | Lost)):
         return snapshot

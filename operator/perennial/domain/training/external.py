@@ -82,8 +82,7 @@ def known(snapshot: Snapshot, run: Run, now: datetime) -> KubeflowRun | None:
     look = snapshot.kubeflow.look
     if run.kubeflow is None or look is None:
         return run.kubeflow
-    engine = (snapshot.started.spec if snapshot.started else snapshot.training.spec).engine
-    found = kubeflow.target(snapshot.training, engine, snapshot.kubeflow.defaults)
+    found = kubeflow.target(snapshot.training, snapshot.spec.engine, snapshot.kubeflow.defaults)
     return kubeflow.follow(run.kubeflow, look, found.ui if isinstance(found, Target) else "", now)
 
 

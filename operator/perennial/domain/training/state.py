@@ -8,7 +8,7 @@ from typing import Any
 from perennial.api.deployment import ModelDeployment
 from perennial.api.drift import DriftMonitor
 from perennial.api.run import Run, TrainingStatus
-from perennial.api.training import ModelTraining
+from perennial.api.training import ModelTraining, TrainingSpec
 from perennial.api.version import ModelVersion
 from perennial.contracts.progress import Progress
 from perennial.contracts.request import Artifact
@@ -134,6 +134,11 @@ class Snapshot:
     registry: Registry = Registry()
     latest: ModelVersion | None = None
     kubeflow: Side = field(default_factory=Side)
+
+    @property
+    def spec(self) -> TrainingSpec:
+        """What the run under way was started for; before that is written, the training's own."""
+        return self.started.spec if self.started else self.training.spec
 
 
 @dataclass(frozen=True)
